@@ -1,0 +1,265 @@
+"""Pictures that become a clip's first or last frame, checked before anything is sent.
+
+A picture is known by the sha256 of the exact bytes that will be uploaded, so that a path, a URL and the
+bytes themselves name the same request. A URL is downloaded here rather than passed on: the service would
+fetch it later, when it may hold something else.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import io
+import os
+import urllib.parse
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
+
+import httpx
+
+from seedance_lab.endpoints import Size
+from seedance_lab.errors import ImageError
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+    ImageSource = Union[str, os.PathLike[str], bytes, "PIL.Image.Image", "Picture"]
+
+MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+    "GIF": "image/gif",
+}
+"""Pillow's format → media type. Source: BytePlus "create video task", read 2026-08-20."""
+
+MIN_SIDE, MAX_SIDE = 300, 6000
+MIN_ASPECT, MAX_ASPECT = 0.4, 2.5
+MAX_BYTES = 30_000_000
+"""Limits of the upstream model, read 2026-08-20; fal may add its own."""
+
+_FETCH_TIMEOUT_S = 30.0
+
+
+class Facts(NamedTuple):
+    """What looking at a picture's bytes tells."""
+
+    size: Size
+    """Pixels as a viewer shows them, EXIF orientation applied."""
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture that the service will take.
+
+    Attributes:
+        sha256: Hex digest of the bytes that are uploaded.
+        size: Pixels as shown, EXIF orientation applied.
+        media_type: Such as `image/jpeg`.
+        n_bytes: Length of the bytes.
+        name: File name for people; not part of the identity.
+    """
+
+    sha256: str
+    size: Size
+    media_type: str
+    n_bytes: int
+    name: str = field(compare=False)
+    _data: bytes | None = field(default=None, repr=False, compare=False)
+    _path: Path | None = field(default=None, repr=False, compare=False)
+
+    def read(self) -> bytes:
+        """The bytes.
+
+        Raises:
+            ImageError: The file is gone, or has changed since it was checked.
+        """
+        if self._data is not None:
+            return self._data
+        assert self._path is not None
+        try:
+            data = self._path.read_bytes()
+        except OSError as error:
+            raise ImageError(
+                f"The picture {self._path} can no longer be read: {error.strerror}. Nothing was sent."
+            ) from error
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            raise ImageError(
+                f"The picture {self._path} has changed since it was checked. Nothing was sent. "
+                "Build the plan again to use the new picture."
+            )
+        return data
+
+    def record(self) -> dict[str, Any]:
+        """As JSON for the journal; the bytes are kept in the study's `inputs/`."""
+        return {
+            "sha256": self.sha256,
+            "width": self.size.width,
+            "height": self.size.height,
+            "media_type": self.media_type,
+            "n_bytes": self.n_bytes,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any], inputs: Path) -> Picture:
+        """The picture of a journal line, its bytes in `inputs/<sha256>`."""
+        return cls(
+            sha256=record["sha256"],
+            size=Size(record["width"], record["height"]),
+            media_type=record["media_type"],
+            n_bytes=record["n_bytes"],
+            name=record["name"],
+            _path=inputs / record["sha256"],
+        )
+
+
+def load(source: ImageSource) -> Picture:
+    """Read and check a picture.
+
+    Args:
+        source: A path, an http(s) or data URL, the file's bytes, or a PIL image (sent as PNG).
+
+    Raises:
+        ImageError: It cannot be read, or the service would refuse it. Nothing was sent.
+    """
+    if isinstance(source, Picture):
+        return source
+    path: Path | None = None
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        data, name = bytes(source), "picture"
+    elif isinstance(source, str) and source.startswith("data:"):
+        data, name = _from_data_url(source), "picture"
+    elif isinstance(source, str) and source.startswith(("http://", "https://")):
+        data, name = _fetch(source), urllib.parse.urlparse(source).path.rsplit("/", 1)[-1] or "picture"
+    elif isinstance(source, (str, os.PathLike)):
+        path = Path(source).expanduser().absolute()
+        data, name = _from_file(path), path.name
+    elif hasattr(source, "save") and hasattr(source, "getbands"):
+        buffer = io.BytesIO()
+        image = source if source.mode in {"RGB", "RGBA", "L", "LA", "P", "1", "I;16"} else source.convert("RGB")
+        image.save(buffer, format="PNG")
+        data, name = buffer.getvalue(), "picture.png"
+    else:
+        raise ImageError(
+            f"image={type(source).__name__} is not a picture; give a path, a URL, bytes or a PIL image. "
+            "Nothing was sent."
+        )
+    facts = check(data, name)
+    return Picture(
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=facts.size,
+        media_type=facts.media_type,
+        n_bytes=len(data),
+        name=name,
+        _data=None if path else data,
+        _path=path,
+    )
+
+
+def check(data: bytes, name: str) -> Facts:
+    """Decode the picture and hold it against the service's limits.
+
+    Raises:
+        ImageError: With the value, what is allowed, and what to do.
+    """
+    # Pillow costs 0.1 s to import, and most of this package never looks at a picture.
+    import PIL.Image  # noqa: PLC0415
+    import PIL.ImageOps  # noqa: PLC0415
+
+    if not data:
+        raise ImageError(f"The picture {name!r} is empty. Nothing was sent.")
+    if len(data) > MAX_BYTES:
+        raise ImageError(
+            f"The picture {name!r} has {len(data) / 1e6:.1f} MB; the service takes up to "
+            f"{MAX_BYTES / 1e6:.0f} MB. Nothing was sent. Save it as JPEG, or smaller."
+        )
+    try:
+        with warnings.catch_warnings():
+            # Sides are held to 6000 px below, before anything is decoded.
+            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+            with PIL.Image.open(io.BytesIO(data)) as image:
+                media_type = MEDIA_TYPES.get(image.format or "")
+                if media_type is None:
+                    raise ImageError(
+                        f"The picture {name!r} is {image.format}; the service takes JPEG, PNG, WebP, BMP, "
+                        "TIFF and GIF. Nothing was sent."
+                    )
+                _check_shape(Size(*image.size), name)
+                image.load()
+                size = Size(*(PIL.ImageOps.exif_transpose(image) or image).size)
+    except ImageError:
+        raise
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
+        raise ImageError(
+            f"The picture {name!r} cannot be read as an image ({error}). Nothing was sent."
+        ) from error
+    return Facts(size, media_type)
+
+
+def _check_shape(size: Size, name: str) -> None:
+    width, height = size
+    if min(width, height) < MIN_SIDE or max(width, height) > MAX_SIDE:
+        raise ImageError(
+            f"The picture {name!r} is {width}×{height} px; each side must be {MIN_SIDE} to {MAX_SIDE} px. "
+            "Nothing was sent."
+        )
+    if not MIN_ASPECT <= width / height <= MAX_ASPECT:
+        raise ImageError(
+            f"The picture {name!r} is {width}×{height} px, an aspect of {width / height:.2f}; the service takes "
+            f"{MIN_ASPECT} to {MAX_ASPECT}. Nothing was sent. Crop it first."
+        )
+
+
+def _from_file(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ImageError(
+                f"The picture {str(path)!r} has {path.stat().st_size / 1e6:.1f} MB; the service takes up to "
+                f"{MAX_BYTES / 1e6:.0f} MB. Nothing was sent. Save it as JPEG, or smaller."
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(
+            f"The picture {str(path)!r} cannot be read: {error.strerror or error}. Nothing was sent."
+        ) from error
+
+
+def _from_data_url(url: str) -> bytes:
+    head, _, body = url.partition(",")
+    try:
+        if head.endswith(";base64"):
+            return base64.b64decode(body, validate=True)
+        return urllib.parse.unquote_to_bytes(body)
+    except (binascii.Error, ValueError) as error:
+        raise ImageError(f"The data URL of the picture is damaged ({error}). Nothing was sent.") from error
+
+
+def _fetch(url: str) -> bytes:
+    shown = url.split("?", 1)[0]  # a query may hold a signature
+    data = bytearray()
+    try:
+        with httpx.stream("GET", url, follow_redirects=True, timeout=_FETCH_TIMEOUT_S) as response:
+            if response.status_code != httpx.codes.OK:
+                raise ImageError(
+                    f"The picture at {shown} answered HTTP {response.status_code}. Nothing was sent."
+                )
+            for chunk in response.iter_bytes():
+                data += chunk
+                if len(data) > MAX_BYTES:
+                    raise ImageError(
+                        f"The picture at {shown} has over {MAX_BYTES / 1e6:.0f} MB, the most that the service "
+                        "takes. Nothing was sent."
+                    )
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise ImageError(
+            f"The picture at {shown} cannot be downloaded ({type(error).__name__}: {error}). Nothing was sent."
+        ) from error
+    return bytes(data)

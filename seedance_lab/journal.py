@@ -1,0 +1,198 @@
+"""The record of everything that may have cost money.
+
+One JSON object a line, appended and fsynced, never rewritten. A line is also the event that live views and
+the tracker receive, so watching a run and replaying it are the same code. Not SQLite: a person must be able
+to read and mend it with an editor.
+
+    study      first line: version, engine                     run, ended   one pass over a plan
+    uploaded   a picture is at the service                     sending      about to POST: may cost money
+    accepted   the service has it, under this request_id       refused      the service did not take it
+    unknown    the answer was lost: it may have it             declined     not taken now; may be sent again
+    finished   the service's JSON, verbatim                    failed       it ended without a video
+    saved      the file is in clips/, with its sha256          cancelled    taken back before it was made
+    resolved   what a person or the account's history said of an unknown one
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import filelock
+
+from seedance_lab.errors import JournalDamaged, StudyError, StudyLocked
+
+VERSION = 1
+
+
+class Event(NamedTuple):
+    """One line of the journal.
+
+    Attributes:
+        n: Line number, from 1.
+        at: When it was written, aware UTC.
+        kind: See the module's docstring.
+        key: The request's key; empty for lines that concern the whole study.
+        data: Everything else.
+    """
+
+    n: int
+    at: dt.datetime
+    kind: str
+    key: str
+    data: Mapping[str, Any]
+
+
+def read(path: Path) -> list[Event]:
+    """All whole lines; a torn last line is left out, and left in the file.
+
+    Raises:
+        JournalDamaged: A line other than the last one cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    events, _ = _parse(path, content)
+    return events
+
+
+def _parse(path: Path, content: bytes) -> tuple[list[Event], int]:
+    """The events, and how many bytes of the file they fill."""
+    events: list[Event] = []
+    end = 0
+    lines = content.split(b"\n")
+    last = len(lines) - 1 if lines[-1] else len(lines) - 2
+    for i, line in enumerate(lines[: last + 1]):
+        try:
+            events.append(_event(i + 1, json.loads(line)))
+        except (ValueError, KeyError, TypeError) as error:
+            if i == last and not content.endswith(b"\n"):
+                break
+            raise JournalDamaged(
+                f"{path}, line {i + 1} cannot be read ({error}). Nothing was sent, and nothing was changed. "
+                "Mend that line with an editor, or put back a copy of the file; do not delete the file: it "
+                "says what has been paid for."
+            ) from error
+        end += len(line) + 1
+    return events, min(end, len(content))
+
+
+def _event(n: int, line: dict[str, Any]) -> Event:
+    at = dt.datetime.fromisoformat(line.pop("at"))
+    return Event(n, at, line.pop("kind"), line.pop("key", ""), line)
+
+
+class Journal:
+    """The journal of a study, open for appending: one process at a time.
+
+    Args:
+        folder: The study's folder; made if it is not there.
+
+    Raises:
+        StudyLocked: Another process has it open; the message says which.
+        JournalDamaged: A line other than the last one cannot be read.
+        StudyError: The folder cannot be written to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "journal.jsonl"
+        self._lock = filelock.FileLock(folder / ".lock", blocking=False)
+        self._holder = folder / ".lock.holder"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._take_lock(folder)
+        except OSError as error:
+            raise StudyError(
+                f"The study folder {folder} cannot be used: {error.strerror or error}. Nothing was sent."
+            ) from error
+        try:
+            self.events = self._mend()
+            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            _sync_folder(folder)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def _take_lock(self, folder: Path) -> None:
+        try:
+            self._lock.acquire()
+        except filelock.Timeout as error:
+            with contextlib.suppress(OSError):
+                holder = self._holder.read_text().strip()
+                raise StudyLocked(
+                    f"The study {folder} is being run by {holder}. Nothing was sent. Wait for it, stop it, or use "
+                    "another folder; reading (study.frame(), seedance-lab status) is possible meanwhile."
+                ) from error
+            raise StudyLocked(f"The study {folder} is being run by another process. Nothing was sent.") from error
+        now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+        self._holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
+
+    def _mend(self) -> list[Event]:
+        """Cut off a torn last line, so that the next one does not grow onto it."""
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return []
+        events, end = _parse(self.path, content)
+        if end < len(content):
+            os.truncate(self.path, end)
+        elif content and not content.endswith(b"\n"):
+            # The line is whole but for its end: what it says was about to be true, so it is kept.
+            with self.path.open("ab") as file:
+                file.write(b"\n")
+                os.fsync(file.fileno())
+        return events
+
+    def append(self, kind: str, key: str = "", **data: Any) -> Event:
+        """Write one line and wait until it is on the disk.
+
+        Raises:
+            OSError: It is not; the file is as it was before.
+        """
+        at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
+        line = {"at": at, "kind": kind, **({"key": key} if key else {}), **data}
+        raw = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        before = os.fstat(self._file).st_size
+        try:
+            written = 0
+            while written < len(raw):
+                written += os.write(self._file, raw[written:])
+            os.fsync(self._file)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file, before)
+            raise
+        event = _event(len(self.events) + 1, json.loads(raw))
+        self.events.append(event)
+        return event
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        os.close(self._file)
+        self._holder.unlink(missing_ok=True)
+        self._lock.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self.events)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the file's name durable too: without this a new journal can vanish with the power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
