@@ -114,11 +114,10 @@ class Journal:
             ) from error
         try:
             self.events = self._mend()
-            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            _sync_folder(folder)
         except BaseException:
             self._lock.release()
             raise
+        self._file: int | None = None
 
     def _take_lock(self, folder: Path) -> None:
         try:
@@ -159,6 +158,9 @@ class Journal:
         at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         line = {"at": at, "kind": kind, **({"key": key} if key else {}), **data}
         raw = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        if self._file is None:
+            self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            _sync_folder(self.path.parent)
         before = os.fstat(self._file).st_size
         try:
             written = 0
@@ -175,7 +177,8 @@ class Journal:
 
     def close(self) -> None:
         """Let go of the lock."""
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
         self._holder.unlink(missing_ok=True)
         self._lock.release()
 

@@ -137,6 +137,7 @@ class Study:
             while not run.wait(_TICK_S):
                 report.show(run.snapshot())
         except KeyboardInterrupt:
+            run.interrupted = True
             run.stop()
             report.show(run.snapshot())
             try:
@@ -286,6 +287,7 @@ class Run:
     def __init__(self, study: Study, plan: Plan, options: Options, listener: Listener | None) -> None:
         self.study, self.plan, self.options = study, plan, options
         self.id = f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+        self.interrupted = False
         self._listener = listener
         self._began = time.monotonic()
         self._seconds: float | None = None

@@ -1,0 +1,171 @@
+"""The command line, as a person and as a script use it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from seedance_lab import media
+from seedance_lab.cli import main
+from seedance_lab.journal import read
+from seedance_lab.record import fold
+from tests.conftest import REPO
+
+
+@pytest.fixture
+def image(tmp_path: Path, picture: bytes) -> str:
+    (tmp_path / "me.png").write_bytes(picture)
+    return str(tmp_path / "me.png")
+
+
+def call(*args: str) -> Result:
+    return CliRunner().invoke(main, args, catch_exceptions=False)
+
+
+def shell(*args: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """As a process of its own, with what a terminal would show."""
+    command = [sys.executable, "-m", "seedance_lab.cli", *args]
+    environment = {**os.environ, "PYTHONPATH": str(REPO), **more}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def test_help_teaches_by_example() -> None:
+    out = call("--help").output
+    assert "seedance-lab demo --image me.jpg" in out
+    assert "Exit codes" in out
+    for name in ("demo", "sweep", "plan", "status", "frame", "serve"):
+        assert name in out
+        assert "seedance-lab" in call(name, "--help").output or name == "status"
+
+
+def test_plan_prices_and_writes_nothing(image: str, tmp_path: Path) -> None:
+    before = sorted(tmp_path.iterdir())
+    args = ("plan", image, "-p", "boats", "--seed", "1-8", "--duration", "5,10", "--resolution", "480p,720p")
+    result = call(*args)
+    assert result.exit_code == 0
+    assert "32 requests · Seedance 1.0 Lite · 240 s of video · est. $" in result.output
+    assert "seed: 1, 2, 3, 4, 5, 6, 7, 8" in result.output
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_sweep_status_and_frame_tell_one_story(image: str, served: str, tmp_path: Path) -> None:
+    folder = str(tmp_path / "study")
+    args = ("sweep", image, "-p", "cli", "--seed", "1-3", "--duration", "2", "--folder", folder, "--no-track")
+    result = call(*args, "--engine", served)
+    assert result.exit_code == 0, result.output
+    assert "3 saved · $0.00" in result.output
+    status = call("status", folder)
+    assert (status.exit_code, "3 saved" in status.output) == (0, True)
+    df = pd.read_csv(io.StringIO(call("frame", folder).output))
+    assert df["seed"].tolist() == [1, 2, 3]
+    assert set(df["stage"]) == {"saved"}
+    assert call("frame", folder, "--parquet", str(tmp_path / "f.parquet")).output == ""
+    assert len(pd.read_parquet(tmp_path / "f.parquet")) == 3
+    again = call(*args)
+    assert "3 already paid for, 0 to run" in again.output
+
+
+def test_the_engine_can_be_named_by_the_environment(image: str, served: str, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    done = shell(
+        "sweep", image, "-p", "env", "--seed", "1", "--duration", "2", "--folder", str(folder), "--no-track",
+        SEEDANCE_LAB_ENGINE=served,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert read(folder / "journal.jsonl")[0].data["engine"] == served
+    # A study that is there stays with its engine, whatever the variable says.
+    assert shell("status", str(folder), SEEDANCE_LAB_ENGINE="fal").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (("plan", "IMAGE", "-p", "x", "--duration", "15"), 2, "duration=15 is not offered"),
+        (("plan", "IMAGE", "-p", "x", "--seed", "1-"), 2, "not understood"),
+        (("plan", "IMAGE", "-p", "x", "--resolution", "702p"), 2, "Did you mean '720p'"),
+        (("plan", "IMAGE"), 2, "Say what should happen"),
+        (("plan", "nothing.jpg", "-p", "x"), 2, "No such file"),
+        (("plan", "-p", "x"), 2, "needs a picture"),
+        (("sweep", "IMAGE", "-p", "x", "--folder", "s", "--engine", "fall"), 3, "Did you mean 'fal'"),
+        (("sweep", "IMAGE", "-p", "x", "--folder", "s", "--engine", "http://127.0.0.1:9"), 3, "seedance-lab serve"),
+        (("sweep", "IMAGE", "-p", "x", "--folder", "s", "--budget-usd", "0.01"), 4, "Nothing was sent"),
+        (("sweep", "IMAGE", "-p", "x", "--folder", "s", "--engine", "fal"), 4, "no budget is set"),
+        (("status", "missing"), 2, "does not exist"),
+        (("demo", "--image", "nothing.jpg"), 2, "No such file"),
+    ],
+)
+def test_bad_input_is_one_message_and_an_exit_code(
+    args: tuple[str, ...], code: int, said: str, image: str, tmp_path: Path
+) -> None:
+    result = CliRunner().invoke(main, [image if a == "IMAGE" else a for a in args])
+    assert result.exit_code == code
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "s" / "journal.jsonl").exists()
+
+
+def test_a_request_without_a_clip_is_exit_code_one(served: str, image: str, tmp_path: Path) -> None:
+    """So that a script notices; the videos that were made are there all the same."""
+    folder = tmp_path / "study"
+    assert call("sweep", image, "-p", "x", "--duration", "2", "--folder", str(folder), "--engine", served).exit_code == 0
+    clip = next((folder / "clips").iterdir())
+    journal = (folder / "journal.jsonl").read_text().splitlines()
+    kept = [line for line in journal if json.loads(line)["kind"] not in {"finished", "saved", "ended"}]
+    (folder / "journal.jsonl").write_text("\n".join(kept) + "\n")
+    clip.unlink()
+    assert call("status", str(folder)).exit_code == 1
+
+
+def test_the_demo_makes_eight_videos_and_tracks_them(tmp_path: Path) -> None:
+    """The main job, as README's first command runs it; in an empty folder, with a fresh MLflow store."""
+    done = shell("demo")
+    assert done.returncode == 0, done.stderr
+    assert "8 saved · $0.00" in done.stdout
+    assert "mlflow ui" in done.stdout
+    clips = sorted((tmp_path / "studies/demo/clips").iterdir())
+    facts = [media.facts(clip) for clip in clips]
+    assert Counter((f.height, round(f.seconds)) for f in facts) == {(544, 3): 2, (544, 6): 2, (832, 3): 2, (832, 6): 2}
+    assert all((f.codec, f.pix_fmt, f.fps) == ("h264", "yuv420p", 24.0) for f in facts)
+    assert (tmp_path / "mlflow.db").stat().st_size > 0
+    assert "Traceback" not in done.stderr
+    assert "INFO" not in done.stderr, "other people's logs are not our output"
+
+
+def test_a_killed_demo_goes_on_where_it_was(tmp_path: Path) -> None:
+    """The in-process engine dies with its process: its queue is on the disk, and its workers must not live on."""
+    command = [sys.executable, "-m", "seedance_lab.cli", "demo", "--no-track"]
+    environment = {**os.environ, "PYTHONPATH": str(REPO)}
+    journal = tmp_path / "studies/demo/journal.jsonl"
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not (journal.exists() and journal.read_text().count('"accepted"') >= 3):
+        assert process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = shell("demo", "--no-track")
+    assert done.returncode == 0, done.stderr
+    events = read(journal)
+    assert Counter(r.stage for r in fold(events).values()) == {"saved": 8}
+    assert len({e.data["request_id"] for e in events if e.kind == "accepted"}) == 8
+
+
+def test_serve_prints_one_line_with_a_url_that_answers(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "seedance_lab.cli", "serve", "--port", "0", "--folder", str(tmp_path / "e"), "--stub"]
+    environment = {**os.environ, "PYTHONPATH": str(REPO)}
+    server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert server.stdout is not None
+    url = server.stdout.readline().strip()
+    assert "simulator" in httpx.get(url).json()["engine"]
+    server.send_signal(signal.SIGINT)
+    out, err = server.communicate(timeout=20)
+    assert (server.returncode, out, err) == (0, "", "")
