@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from seedance_lab.frames import latency, pivot, runs
     from seedance_lab.plan import Plan, sweep
     from seedance_lab.request import Request
-    from seedance_lab.study import Run, Study
+    from seedance_lab.run import Run
+    from seedance_lab.study import Study
     from seedance_lab.view import panel, show
 
 _HOME = {
@@ -32,7 +33,7 @@ _HOME = {
     "LabError": "errors",
     "Plan": "plan",
     "Request": "request",
-    "Run": "study",
+    "Run": "run",
     "Study": "study",
     "latency": "frames",
     "panel": "view",

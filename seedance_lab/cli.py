@@ -18,12 +18,12 @@ from rich.console import Console
 from rich.table import Table
 
 from seedance_lab._version import __version__
+from seedance_lab.budget import spent_usd
 from seedance_lab.errors import BudgetError, EngineError, LabError, StudyError
 from seedance_lab.local.serve import serve as serve_engine
 from seedance_lab.plan import Plan
 from seedance_lab.plan import sweep as build_plan
 from seedance_lab.record import Record
-from seedance_lab.runner import spent_usd
 from seedance_lab.study import Run, Study
 
 FAILED, BAD_INPUT, UNUSABLE, OVER_BUDGET = 1, 2, 3, 4
@@ -53,7 +53,7 @@ def _exit_code(error: LabError) -> int:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="seedance-lab")
 def main() -> None:
-    """Sweep Seedance 1.0 Lite image-to-video, never pay twice, and know which setting matters.
+    r"""Sweep Seedance 1.0 Lite image-to-video, never pay twice, and know which setting matters.
 
     Everything runs on the embedded engine unless told otherwise: free, with no key.
 
@@ -77,7 +77,9 @@ def _inputs(command: F) -> F:
     """The options that say what to make; text forms make axes."""
     options = [
         click.argument("image", required=False, type=click.Path(dir_okay=False)),
-        click.option("-p", "--prompt", multiple=True, help="What should happen. Repeat it for an axis of prompts."),
+        click.option(
+            "-p", "--prompt", multiple=True, help="What should happen. Repeat it for an axis of prompts."
+        ),
         click.option("--end-image", type=click.Path(dir_okay=False), help="Picture that the clip ends with."),
         click.option("--seed", help="Such as 7, 1-8, 1,5,9 or random."),
         click.option("--duration", help="Seconds, 2 to 12: 5, 5,10, 2-12 or 2..12..2."),
@@ -105,7 +107,15 @@ def _plan(given: dict[str, Any]) -> Plan:
         if given[name] is not None:
             inputs[name] = Path(given[name]) if "://" not in given[name] else given[name]
     inputs["prompt"] = list(given["prompt"])
-    for name in ("endpoint", "aspect_ratio", "resolution", "duration", "camera_fixed", "seed", "enable_safety_checker"):
+    for name in (
+        "endpoint",
+        "aspect_ratio",
+        "resolution",
+        "duration",
+        "camera_fixed",
+        "seed",
+        "enable_safety_checker",
+    ):
         if given[name] is not None:
             inputs[name] = given[name]
     return build_plan(**inputs)
@@ -114,10 +124,16 @@ def _plan(given: dict[str, Any]) -> Plan:
 def _where(command: F) -> F:
     """The options that say where and how to run."""
     options = [
-        click.option("--engine", envvar="SEEDANCE_LAB_ENGINE", help="local (free), fal (paid), or a served engine's URL."),
+        click.option(
+            "--engine",
+            envvar="SEEDANCE_LAB_ENGINE",
+            help="local (free), fal (paid), or a served engine's URL.",
+        ),
         click.option("--budget-usd", type=float, help="Most that the study may spend, at list prices."),
         click.option("--in-flight", type=click.IntRange(1), default=4, show_default=True),
-        click.option("--track/--no-track", default=True, show_default=True, help="Mirror the runs into MLflow."),
+        click.option(
+            "--track/--no-track", default=True, show_default=True, help="Mirror the runs into MLflow."
+        ),
         click.option("--experiment", help="MLflow experiment; the folder's name by default."),
     ]
     for option in reversed(options):
@@ -127,11 +143,13 @@ def _where(command: F) -> F:
 
 @main.command()
 @click.option("--image", type=click.Path(dir_okay=False), help="Your picture instead of the shipped one.")
-@click.option("-p", "--prompt", default="the boats drift apart, the water glitters, slow push in", show_default=True)
+@click.option(
+    "-p", "--prompt", default="the boats drift apart, the water glitters, slow push in", show_default=True
+)
 @click.option("--folder", type=click.Path(file_okay=False), default="studies/demo", show_default=True)
 @_where
 def demo(image: str | None, prompt: str, folder: str, **how: Any) -> None:
-    """Make a study of 8 videos: 2 seeds × 2 durations × 2 resolutions.
+    r"""Make a study of 8 videos: 2 seeds × 2 durations × 2 resolutions.
 
     \b
       seedance-lab demo
@@ -144,24 +162,31 @@ def demo(image: str | None, prompt: str, folder: str, **how: Any) -> None:
     console = Console()
     console.print(f"\nThe videos are in [bold]{_shown(study.folder / 'clips')}[/bold]", highlight=False)
     if how["track"]:
-        console.print("Every run is in MLflow:  [bold]mlflow ui[/bold]   (then open http://127.0.0.1:5000)", highlight=False)
-    console.print(f"The same as a table:     [bold]seedance-lab frame {_shown(study.folder)}[/bold]", highlight=False)
+        console.print(
+            "Every run is in MLflow:  [bold]mlflow ui[/bold]   (then open http://127.0.0.1:5000)",
+            highlight=False,
+        )
+    console.print(
+        f"The same as a table:     [bold]seedance-lab frame {_shown(study.folder)}[/bold]", highlight=False
+    )
     _leave(run)
 
 
 @main.command()
 @_inputs
-@click.option("--folder", type=click.Path(file_okay=False), required=True, help="The study's folder; made if new.")
+@click.option(
+    "--folder", type=click.Path(file_okay=False), required=True, help="The study's folder; made if new."
+)
 @click.option("--retry-failed", is_flag=True, help="Send again what was refused or failed before.")
 @_where
 def sweep(folder: str, retry_failed: bool, **given: Any) -> None:
-    """Run every combination that the study has not made yet.
+    r"""Run every combination that the study has not made yet.
 
     The same command again runs only what is missing: stop it whenever you like.
 
     \b
       seedance-lab sweep me.jpg -p "she smiles" --seed 1-8 --folder studies/me
-      seedance-lab sweep me.jpg -p "she smiles" -p "she nods" --seed 1-4 --duration 5,10 \\
+      seedance-lab sweep me.jpg -p "she smiles" -p "she nods" --seed 1-4 --duration 5,10 \
           --resolution 480p,720p --folder studies/me
       seedance-lab sweep me.jpg -p "she smiles" --seed 1-8 --engine fal --budget-usd 2 --folder studies/paid
     """
@@ -173,10 +198,12 @@ def sweep(folder: str, retry_failed: bool, **given: Any) -> None:
 
 @main.command()
 @_inputs
-@click.option("--folder", type=click.Path(file_okay=False), help="Count what this study has already paid for.")
+@click.option(
+    "--folder", type=click.Path(file_okay=False), help="Count what this study has already paid for."
+)
 @click.option("--list", "listed", is_flag=True, help="List the requests.")
 def plan(folder: str | None, listed: bool, **given: Any) -> None:
-    """Say how many videos, how long and how many dollars; nothing is sent or written.
+    r"""Say how many videos, how long and how many dollars; nothing is sent or written.
 
     \b
       seedance-lab plan me.jpg -p "she smiles" --seed 1-8 --duration 5,10 --resolution 480p,720p
@@ -204,7 +231,9 @@ def status(folder: str) -> None:
     records = study.records()
     click.echo(repr(study))
     spent = 0.0 if study.place.free else spent_usd(records)
-    click.echo(f"spent at most ${spent:,.2f}" + (", the engine is free" if study.place.free else ", at list prices"))
+    click.echo(
+        f"spent at most ${spent:,.2f}" + (", the engine is free" if study.place.free else ", at list prices")
+    )
     for record in records.values():
         if record.stage != "saved":
             click.echo(f"  {record.key}  {record.stage:9} {record.error or ''}".rstrip())
@@ -219,7 +248,7 @@ def status(folder: str) -> None:
 @click.option("--csv", "csv", type=click.Path(dir_okay=False), help="Write CSV there.")
 @click.option("--parquet", type=click.Path(dir_okay=False), help="Write parquet there.")
 def frame(folder: str, csv: str | None, parquet: str | None) -> None:
-    """Give a study as a table, one row a request, failures included; CSV on standard output.
+    r"""Give a study as a table, one row a request, failures included; CSV on standard output.
 
     \b
       seedance-lab frame studies/me --parquet me.parquet
@@ -239,12 +268,18 @@ def frame(folder: str, csv: str | None, parquet: str | None) -> None:
 
 @main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Anything else lets other machines in.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
-@click.option("--folder", type=click.Path(file_okay=False), help="Its queue, files and ledger; kept between starts.")
-@click.option("--slots", type=click.IntRange(1), default=2, show_default=True, help="Requests worked on at a time.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one."
+)
+@click.option(
+    "--folder", type=click.Path(file_okay=False), help="Its queue, files and ledger; kept between starts."
+)
+@click.option(
+    "--slots", type=click.IntRange(1), default=2, show_default=True, help="Requests worked on at a time."
+)
 @click.option("--stub", is_flag=True, help="Answer at once with a still clip, for tests of other programs.")
 def serve(host: str, port: int, folder: str | None, slots: int, stub: bool) -> None:
-    """Serve the embedded engine on a port: fal's protocol, no key, no money.
+    r"""Serve the embedded engine on a port: fal's protocol, no key, no money.
 
     Prints one line with its URL once it answers.
 
@@ -252,13 +287,19 @@ def serve(host: str, port: int, folder: str | None, slots: int, stub: bool) -> N
       seedance-lab serve --port 0
       SEEDANCE_LAB_ENGINE=http://127.0.0.1:8000 seedance-lab demo --folder studies/served
     """
-    home = Path(folder) if folder else Path(platformdirs.user_data_path("seedance-lab", appauthor=False)) / "engine"
+    home = (
+        Path(folder)
+        if folder
+        else Path(platformdirs.user_data_path("seedance-lab", appauthor=False)) / "engine"
+    )
     serve_engine(home, host=host, port=port, slots=slots, stub=stub, announce=lambda url: click.echo(url))
 
 
 def _study(folder: str, how: dict[str, Any]) -> Study:
     # The variable is a default for new studies; only what was typed can contradict an old one.
-    typed = click.get_current_context().get_parameter_source("engine") is click.core.ParameterSource.COMMANDLINE
+    typed = (
+        click.get_current_context().get_parameter_source("engine") is click.core.ParameterSource.COMMANDLINE
+    )
     exists = (Path(folder) / "journal.jsonl").exists()
     engine = how["engine"] if typed or not exists else None
     return Study(folder, engine=engine, track=how["track"], experiment=how["experiment"])
@@ -266,7 +307,9 @@ def _study(folder: str, how: dict[str, Any]) -> Study:
 
 def _go(study: Study, plan: Plan, how: dict[str, Any], *, retry_failed: bool = False) -> Run:
     try:
-        run = study.run(plan, budget_usd=how["budget_usd"], in_flight=how["in_flight"], retry_failed=retry_failed)
+        run = study.run(
+            plan, budget_usd=how["budget_usd"], in_flight=how["in_flight"], retry_failed=retry_failed
+        )
     except OSError as error:
         raise StudyError(
             f"The study {study.folder} cannot be written: {error.strerror or error}. What was sent is in its journal; "
@@ -291,7 +334,9 @@ def _print_table(study: Study, plan: Plan) -> None:
     varying = list(plan.varying)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in (*varying, "stage", "latency_s", "cost", "at fal", "file"):
-        table.add_column(name, justify="left" if name in {"file", "prompt", "stage"} else "right", no_wrap=name != "prompt")
+        table.add_column(
+            name, justify="left" if name in {"file", "prompt", "stage"} else "right", no_wrap=name != "prompt"
+        )
     records = study.records()
     for request in plan[:_TABLE_ROWS]:
         record = records.get(request.key)
@@ -300,7 +345,10 @@ def _print_table(study: Study, plan: Plan) -> None:
     console = Console() if sys.stdout.isatty() else Console(width=200)
     console.print(table)
     if len(plan) > _TABLE_ROWS:
-        console.print(f"… and {len(plan) - _TABLE_ROWS} more: seedance-lab frame {_shown(study.folder)}", highlight=False)
+        console.print(
+            f"… and {len(plan) - _TABLE_ROWS} more: seedance-lab frame {_shown(study.folder)}",
+            highlight=False,
+        )
 
 
 def _setting(request: Any, name: str) -> str:

@@ -103,7 +103,9 @@ def _fact(name: str, dtype: str, unit: str, doc: str) -> Column:
     )
 
 
-def _word(name: str, doc: str, of: Callable[[Record, Path], Any], *, tag: str = "", dtype: str = "string") -> Column:
+def _word(
+    name: str, doc: str, of: Callable[[Record, Path], Any], *, tag: str = "", dtype: str = "string"
+) -> Column:
     return Column(name=name, dtype=dtype, unit="", doc=doc, of=of, home=f"tags.{tag or TAG + name}")
 
 
@@ -133,7 +135,12 @@ COLUMNS: tuple[Column, ...] = (
     _input("enable_safety_checker", "boolean", "Whether the safety checker was asked for", kind=bool),
     _picture("image", "File name of the first frame"),
     _picture("end_image", "File name of the last frame"),
-    _word("replicate", "0, 1, … for the same video once more", lambda r, _: r.asked.get("replicate", 0), dtype="Int64"),
+    _word(
+        "replicate",
+        "0, 1, … for the same video once more",
+        lambda r, _: r.asked.get("replicate", 0),
+        dtype="Int64",
+    ),
     _word("stage", "Where it stands: saved, failed, refused, cancelled, unknown, …", lambda r, _: r.stage),
     _number("latency_s", "s", "From sending to the result, as seen from here; no download"),
     _number("queue_s", "s", "What of the latency was not work, our own wait until we looked included"),
@@ -155,8 +162,12 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda r, _: r.returned_seed,
         home="metrics.returned_seed",
     ),
-    _word("output_url", "Where the service keeps the video, for as long as it does", lambda r, _: r.output_url,
-          tag="output_url"),
+    _word(
+        "output_url",
+        "Where the service keeps the video, for as long as it does",
+        lambda r, _: r.output_url,
+        tag="output_url",
+    ),
     _word("request_id", "The service's id", lambda r, _: r.request_id, tag="request_id"),
     Column(
         name="file",
@@ -174,7 +185,7 @@ COLUMNS: tuple[Column, ...] = (
     _time("sent_at", "When it was sent"),
     _time("finished_at", "When its end was seen"),
     _time("saved_at", "When its file was here"),
-)  # fmt: skip
+)
 """Every column, in order."""
 
 UNITS = {column.name: column.unit for column in COLUMNS if column.unit}

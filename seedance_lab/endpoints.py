@@ -68,7 +68,7 @@ Prompt = Annotated[
         ],
     ),
 ]
-DurationInfo = Field(default="5", description="Duration of the video in seconds")
+DurationInfo: Any = Field(default="5", description="Duration of the video in seconds")
 SafetyInfo = Field(default=True, description="If set to true, the safety checker will be enabled.")
 CameraInfo = Field(default=False, description="Whether to fix the camera position")
 ImageInfo = Field(
@@ -278,7 +278,8 @@ class Endpoint(NamedTuple):
         if picture is None:
             return "16:9"
         shape = math.log(picture.width / picture.height)
-        return min(get_args(Ratio), key=lambda r: abs(shape - math.log(ratio_value(r))))
+        offered: tuple[str, ...] = get_args(Ratio)
+        return min(offered, key=lambda r: abs(shape - math.log(ratio_value(r))))
 
     def size(self, resolution: str, aspect_ratio: str, picture: Size | None = None) -> Size:
         """Pixels of the clip that these settings make from this picture."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 from seedance_lab import columns, mlflow_store
@@ -92,7 +92,9 @@ def typed(df: pd.DataFrame) -> pd.DataFrame:
     Columns of other names are left alone.
     """
     known = {c.name: c for c in COLUMNS}
-    out = df.assign(**{name: _series(known[name], df[name].tolist()).array for name in df.columns if name in known})
+    out = df.assign(
+        **{name: _series(known[name], df[name].tolist()).array for name in df.columns if name in known}
+    )
     out.attrs = {**df.attrs, "units": dict(columns.UNITS)}
     return out
 
@@ -113,7 +115,8 @@ def latency(df: pd.DataFrame, by: str | Sequence[str] = "resolution") -> pd.Data
     names = _named(df, by)
     _named(df, ["stage", "latency_s"])
     made = df[df["stage"] == "saved"].groupby(names, observed=True, dropna=False)["latency_s"]
-    return made.agg(count="count", mean="mean", p50="median", p95=lambda s: s.quantile(0.95))
+    found = made.agg(count="count", mean="mean", p50="median", p95=lambda s: s.quantile(0.95))
+    return cast("pd.DataFrame", found)  # the stubs know one-column results only
 
 
 def pivot(
@@ -171,9 +174,8 @@ def _series(column: Column, values: list[Any]) -> pd.Series[Any]:
         order = [*column.order, *(v for v in seen if v not in column.order)]
         return pd.Series(pd.Categorical(values, categories=order, ordered=True))
     if column.dtype.startswith("datetime64"):
-        return pd.Series(pd.to_datetime(pd.Series(values, dtype="object"), utc=True, format="ISO8601")).astype(
-            column.dtype
-        )
+        times = pd.to_datetime(pd.Series(values, dtype="object"), utc=True, format="ISO8601")
+        return pd.Series(times, dtype=column.dtype)
     return pd.Series(values, dtype=column.dtype)
 
 
@@ -188,7 +190,7 @@ def _ids(client: MlflowClient, names: Sequence[str], uri: str) -> list[str]:
             known = [e.name for e in client.search_experiments()]
             raise LabError(
                 f"There is no experiment {name!r} in MLflow at {mlflow_store.shown(uri)}.{near(name, known)} "
-                f"It has {', '.join(map(repr, known[:10]))}{', …' if len(known) > 10 else ''}."  # noqa: PLR2004
+                f"It has {', '.join(map(repr, known[:10]))}{', …' if len(known) > 10 else ''}."
             )
         ids.append(found.experiment_id)
     return ids

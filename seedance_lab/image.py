@@ -16,7 +16,7 @@ import urllib.parse
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Union
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import httpx
 
@@ -26,7 +26,7 @@ from seedance_lab.errors import ImageError
 if TYPE_CHECKING:
     import PIL.Image
 
-    ImageSource = Union[str, os.PathLike[str], bytes, "PIL.Image.Image", "Picture"]
+    ImageSource: TypeAlias = str | os.PathLike[str] | bytes | PIL.Image.Image | "Picture"
 
 MEDIA_TYPES = {
     "JPEG": "image/jpeg",
@@ -144,7 +144,9 @@ def load(source: ImageSource) -> Picture:
         data, name = _from_file(path), path.name
     elif hasattr(source, "save") and hasattr(source, "getbands"):
         buffer = io.BytesIO()
-        image = source if source.mode in {"RGB", "RGBA", "L", "LA", "P", "1", "I;16"} else source.convert("RGB")
+        image = (
+            source if source.mode in {"RGB", "RGBA", "L", "LA", "P", "1", "I;16"} else source.convert("RGB")
+        )
         image.save(buffer, format="PNG")
         data, name = buffer.getvalue(), "picture.png"
     else:
@@ -171,8 +173,8 @@ def check(data: bytes, name: str) -> Facts:
         ImageError: With the value, what is allowed, and what to do.
     """
     # Pillow costs 0.1 s to import, and most of this package never looks at a picture.
-    import PIL.Image  # noqa: PLC0415
-    import PIL.ImageOps  # noqa: PLC0415
+    import PIL.Image
+    import PIL.ImageOps
 
     if not data:
         raise ImageError(f"The picture {name!r} is empty. Nothing was sent.")

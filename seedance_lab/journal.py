@@ -129,7 +129,9 @@ class Journal:
                     f"The study {folder} is being run by {holder}. Nothing was sent. Wait for it, stop it, or use "
                     "another folder; reading (study.frame(), seedance-lab status) is possible meanwhile."
                 ) from error
-            raise StudyLocked(f"The study {folder} is being run by another process. Nothing was sent.") from error
+            raise StudyLocked(
+                f"The study {folder} is being run by another process. Nothing was sent."
+            ) from error
         now = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
         self._holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now}\n")
 

@@ -48,7 +48,7 @@ def facts(path: Path) -> FileFacts:
     Raises:
         ClipError: It is not a video that can be read.
     """
-    import av  # noqa: PLC0415  # see the module's docstring
+    import av  # see the module's docstring
 
     try:
         with av.open(str(path)) as container:
@@ -90,7 +90,7 @@ def poster(path: Path, *, side: int = PROXY_SIDE, at: float = 0.0) -> bytes:
     Raises:
         ClipError: It is not a video that can be read.
     """
-    import av  # noqa: PLC0415
+    import av
 
     try:
         with av.open(str(path)) as container:
@@ -117,11 +117,14 @@ def proxy(path: Path, to: Path, *, side: int = PROXY_SIDE) -> None:
     Raises:
         ClipError: It is not a video that can be read.
     """
-    import av  # noqa: PLC0415
+    import av
 
     part = to.with_name(f".{to.name}.{os.getpid()}.part.mp4")
     try:
-        with av.open(str(path)) as source, av.open(str(part), "w", options={"movflags": "+faststart"}) as sink:
+        with (
+            av.open(str(path)) as source,
+            av.open(str(part), "w", options={"movflags": "+faststart"}) as sink,
+        ):
             stream = _video_stream(source, path)
             stream.thread_type = "AUTO"
             width, height = _fitted(stream.width, stream.height, side)

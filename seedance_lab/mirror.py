@@ -288,8 +288,10 @@ class Mirror:
         )
         return str(made.info.run_id)
 
-    def _batch(self, run_id: str, *, params: Mapping[str, Any], metrics: Mapping[str, Any], at: dt.datetime) -> None:
-        """All params and metrics in one call; what has no value is left out, as one bad value fails them all."""
+    def _batch(
+        self, run_id: str, *, params: Mapping[str, Any], metrics: Mapping[str, Any], at: dt.datetime
+    ) -> None:
+        """All params and metrics in one call; what has no value is left out: one bad value fails them all."""
         from mlflow.entities import Metric, Param
 
         self._allow(CALL_S)

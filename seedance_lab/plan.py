@@ -63,7 +63,8 @@ class Plan(Sequence[Request]):
         """The plan of these requests, in order, equal ones once."""
         found: dict[str, Request] = {}
         n = 0
-        for n, request in enumerate(requests, 1):
+        for request in requests:
+            n += 1
             if not isinstance(request, Request):
                 raise PlanError(f"A plan is made of requests, not of {type(request).__name__}.")
             found.setdefault(request.key, request)
@@ -123,7 +124,9 @@ class Plan(Sequence[Request]):
         """What a person should know before paying, each thing once."""
         notes = dict.fromkeys(note for request in self for note in request.notes)
         if self.n_collapsed:
-            notes[f"{self.n_collapsed} equal requests are in the plan once; repeat=n asks for replicates"] = None
+            notes[f"{self.n_collapsed} equal requests are in the plan once; repeat=n asks for replicates"] = (
+                None
+            )
         return tuple(notes)
 
     def estimate(self) -> Estimate:
@@ -302,7 +305,9 @@ def _rows_axis(rows: Any, inputs: Mapping[str, Any]) -> list[_Axis]:
         rows = rows.to_dict("records")
     rows = list(rows)
     if not rows or not all(isinstance(row, Mapping) for row in rows):
-        raise PlanError("rows must be a list of dicts or a DataFrame with at least one row. Nothing was sent.")
+        raise PlanError(
+            "rows must be a list of dicts or a DataFrame with at least one row. Nothing was sent."
+        )
     names = tuple(dict.fromkeys(name for row in rows for name in row))
     if twice := [name for name in names if name in inputs]:
         raise PlanError(f"{', '.join(twice)}: given both in rows and as a keyword. Nothing was sent.")

@@ -1,11 +1,11 @@
 """What the journal says of each request, folded from its lines; views and frames are made from this.
 
-    sending ──► accepted ──► finished ──► saved
-       │  │         │  └───► failed
-       │  │         └──────► cancelled
-       │  ├──► refused
-       │  ├──► declined ──► sending …
-       └──┴──► unknown ──► accepted (found) or sending (the history shows that it never arrived)
+sending ──► accepted ──► finished ──► saved
+   │  │         │  └───► failed
+   │  │         └──────► cancelled
+   │  ├──► refused
+   │  ├──► declined ──► sending …
+   └──┴──► unknown ──► accepted (found) or sending (the history shows that it never arrived)
 """
 
 from __future__ import annotations
@@ -141,9 +141,7 @@ class Record:
 
     @property
     def _known_free(self) -> bool:
-        return (
-            self.stage in {"refused", "declined"} or self.billable_units == "0" or not self.may_be_billed
-        )
+        return self.stage in {"refused", "declined"} or self.billable_units == "0" or not self.may_be_billed
 
 
 def fold(events: Iterable[Event]) -> dict[str, Record]:

@@ -275,7 +275,9 @@ def _explain(endpoint: Endpoint, given: Mapping[str, Any], error: pydantic.Valid
                 + near(str(given[name]), options)
             )
         elif name == "seed":
-            said.append(f"{shown} is not a seed; it is a whole number from 0 to 4294967295, or -1 for random.")
+            said.append(
+                f"{shown} is not a seed; it is a whole number from 0 to 4294967295, or -1 for random."
+            )
         elif name in {"camera_fixed", "enable_safety_checker"}:
             said.append(f"{shown} must be True or False.")
         elif name == "prompt":

@@ -16,16 +16,16 @@ import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from seedance_lab import media
 from seedance_lab._version import __version__
+from seedance_lab.budget import Options, check_budget, fits
 from seedance_lab.clip import file_name
-from seedance_lab.engine import Answer, Engine, Place, Seen, Ticket, open_engine
+from seedance_lab.engine import Engine, Place, Seen, Ticket, open_engine
 from seedance_lab.errors import (
-    BudgetError,
     ClipError,
     Declined,
     EngineError,
@@ -46,24 +46,6 @@ _ACCOUNT = frozenset({401, 402, 403})
 _UPLOAD_LIFE = dt.timedelta(days=5)
 _SEND_ATTEMPTS = 8
 _CLIENT_CLOSED = 499
-_CENT = 0.01
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How a pass is run; none of it is part of a request's identity.
-
-    Attributes:
-        budget_usd: Most that the study may have spent, list prices, in flight included; None: no limit.
-        in_flight: Requests at the service at a time.
-        retry_failed: Whether what was refused or failed before is sent again.
-        slots: Requests that the in-process simulator works on at a time.
-    """
-
-    budget_usd: float | None = None
-    in_flight: int = 4
-    retry_failed: bool = False
-    slots: int | None = None
 
 
 class Runner:
@@ -113,11 +95,14 @@ class Runner:
         """
         with Journal(self.folder) as self._journal:
             self.records = fold(self._journal)
-            self._begin()
+            check_budget(self.place, self.plan, self.records, self.options)
             engine = await open_engine(self.place, self.folder / "engine", slots=self.options.slots)
             self._engine = engine
+            begun = False
             try:
                 self._check_engine(engine.identity)
+                self._begin()
+                begun = True
                 self._say("run", run=self.run, n_requests=len(self.plan), engine_id=engine.identity,
                           budget_usd=self.options.budget_usd, version=__version__)  # fmt: skip
                 self._todo.extend(r for r in self.plan if self._wanted(r))
@@ -125,7 +110,8 @@ class Runner:
                 await asyncio.gather(*lanes)
             finally:
                 with contextlib.suppress(OSError):
-                    self._say("ended", run=self.run, why=str(self._fatal) if self._fatal else None)
+                    if begun:
+                        self._say("ended", run=self.run, why=str(self._fatal) if self._fatal else None)
                 await engine.aclose()
         if self._fatal is not None:
             raise self._fatal
@@ -141,7 +127,6 @@ class Runner:
 
     def _begin(self) -> None:
         """First line, folders, pictures: all that is written before anything is sent."""
-        check_budget(self.place, self.plan, self.records, self.options)
         if not self._journal.events:
             self._say("study", version=VERSION, engine=self.place.name)
         for name in ("inputs", "clips"):
@@ -170,11 +155,6 @@ class Runner:
         if record.stage in {"refused", "failed"}:
             return self.options.retry_failed
         return True
-
-    @property
-    def spent_usd(self) -> float:
-        """Dollars, at list prices, that the study may have spent so far, in flight included."""
-        return spent_usd(self.records)
 
     def _say(self, kind: str, key: str = "", **data: Any) -> Record | None:
         """Write a line, then tell of it."""
@@ -211,9 +191,8 @@ class Runner:
         """Take one request from wherever the journal says it is to its end."""
         self.problems.pop(request.key, None)
         record = self.records.get(request.key)
-        if record is not None and record.stage in {"sending", "unknown"}:
-            if not await self._settle(record):
-                return
+        if record is not None and record.stage in {"sending", "unknown"} and not await self._settle(record):
+            return
         stage = self.records[request.key].stage if request.key in self.records else "new"
         if stage not in {"accepted", "finished", "saved"}:
             if not await self._submit(request):
@@ -234,9 +213,10 @@ class Runner:
         for attempt in range(1, _SEND_ATTEMPTS + 1):
             if self.stopping:
                 return False
-            budget, price = self.options.budget_usd, request.usd or 0.0
-            if budget is not None and self.spent_usd + price > budget + _CENT / 100:
-                self.problems[request.key] = f"not sent: the budget of ${budget:,.2f} is reached"
+            if not fits(request.usd, self.records, self.options):
+                self.problems[request.key] = (
+                    f"not sent: the budget of ${self.options.budget_usd:,.2f} is reached"
+                )
                 self.stop()
                 return False
             wait_s = await asyncio.shield(self._post(request, wire))
@@ -248,8 +228,11 @@ class Runner:
             if wait_s is None:
                 return False
             if attempt < _SEND_ATTEMPTS:
-                await self._nap(max(wait_s, min(30.0, 0.5 * 2**attempt) * random.uniform(0.5, 1.0)) if wait_s else 0)  # noqa: S311  # spreads load
-        self.problems[request.key] = f"not sent: declined {_SEND_ATTEMPTS} times ({self.records[request.key].error})"
+                spread_s = min(30.0, 0.5 * 2**attempt) * random.uniform(0.5, 1.0)
+                await self._nap(max(wait_s, spread_s) if wait_s else 0.0)
+        self.problems[request.key] = (
+            f"not sent: declined {_SEND_ATTEMPTS} times ({self.records[request.key].error})"
+        )
         return False
 
     async def _post(self, request: Request, wire: Mapping[str, Any]) -> float | None:
@@ -320,7 +303,9 @@ class Runner:
                 try:
                     candidates = await self._candidates(record)
                 except EngineError as error:
-                    self.problems[record.key] = f"unknown: the answer was lost, and {error} Run the plan again later."
+                    self.problems[record.key] = (
+                        f"unknown: the answer was lost, and {error} Run the plan again later."
+                    )
                     return False
                 rivals = [r for r in self.records.values() if _is_lost(r) and r.wire == record.wire]
                 if len(candidates) > len(rivals):
@@ -333,7 +318,13 @@ class Runner:
                 if candidates:
                     self._say("resolved", record.key, run=self.run, outcome="found", request_id=candidates[0])
                     ticket = await self._engine.ticket(record.asked["endpoint"], candidates[0])
-                    self._say("accepted", record.key, run=self.run, request_id=ticket.request_id, urls=dict(ticket.urls))
+                    self._say(
+                        "accepted",
+                        record.key,
+                        run=self.run,
+                        request_id=ticket.request_id,
+                        urls=dict(ticket.urls),
+                    )
                     return True
                 if time.monotonic() - began >= self.place.history_lag_s:
                     self._say("resolved", record.key, run=self.run, outcome="lost",
@@ -345,7 +336,9 @@ class Runner:
         """Ids in the history that have this input, sent about then, and belong to no other request."""
         assert record.sent_at is not None
         until = dt.datetime.now(dt.UTC) + _SKEW
-        found = await self._engine.history(record.asked["endpoint"], since=record.sent_at - _SKEW, until=until)
+        found = await self._engine.history(
+            record.asked["endpoint"], since=record.sent_at - _SKEW, until=until
+        )
         claimed = {e.data["request_id"] for e in self._journal.events if e.kind == "accepted"}
         mine = [
             f
@@ -372,7 +365,9 @@ class Runner:
             seen = await self._engine.status(ticket)
             if seen.state == "done":
                 return await self._finish(record, ticket, seen)
-            wait_s = min(self.place.most_wait_s, max(0.05, wait_s * 1.5 if self.place.free else max(2.0, wait_s / 2)))
+            wait_s = min(
+                self.place.most_wait_s, max(0.05, wait_s * 1.5 if self.place.free else max(2.0, wait_s / 2))
+            )
 
     def _first_look_s(self, record: Record) -> float:
         """Shortly before the expected finish: what this run has seen, else the endpoint's model."""
@@ -398,18 +393,20 @@ class Runner:
         answer = await self._engine.result(ticket)
         units = answer.headers.get("x-fal-billable-units")
         common: dict[str, Any] = {"run": self.run, "metrics": dict(seen.metrics), "billable_units": units}
-        if 200 <= answer.status < 300 and _has_video(answer.body):  # noqa: PLR2004  # HTTP's own numbers
+        if answer.video_url is not None:
             done = self._say("finished", record.key, result=answer.body, **common)
             assert done is not None
             if done.latency_s is not None:
                 self._times[_times_key(done)].append(done.latency_s)
             return True
-        reason, kind = _why(answer, seen)
+        reason, kind = answer.reason(seen)
         if answer.status == _CLIENT_CLOSED:
             self._say("cancelled", record.key, error=reason, error_type=kind, http_status=answer.status,
                       may_be_billed=bool(seen.metrics), **common)  # fmt: skip
         else:
-            self._say("failed", record.key, error=reason, error_type=kind, http_status=answer.status, **common)
+            self._say(
+                "failed", record.key, error=reason, error_type=kind, http_status=answer.status, **common
+            )
         return False
 
     async def _fetch(self, record: Record) -> None:
@@ -434,48 +431,6 @@ class Runner:
         )
 
 
-def spent_usd(records: Mapping[str, Record]) -> float:
-    """Dollars, at list prices, that these requests may have cost, in flight included."""
-    return sum(record.at_stake_usd for record in records.values())
-
-
-def check_budget(place: Place, plan: Plan, records: Mapping[str, Record], options: Options) -> None:
-    """Hold the price of what is still to send against the budget, before anything is sent.
-
-    Raises:
-        BudgetError: It does not fit, there is no price, or a hosted engine was given no budget.
-    """
-    budget = options.budget_usd
-    todo = []
-    for request in plan:
-        stage = records[request.key].stage if request.key in records else "new"
-        again = options.retry_failed and stage in {"refused", "failed"}
-        if again or stage in {"new", "declined", "cancelled"}:
-            todo.append(request)
-    if budget is None:
-        if place.hosted and todo:
-            raise BudgetError(
-                f"This plan costs money at {place.name} and no budget is set. Nothing was sent. "
-                "Say how much the study may spend: study.run(plan, budget_usd=5)"
-            )
-        return
-    if isinstance(budget, bool) or not isinstance(budget, int | float) or not budget >= 0:
-        raise BudgetError(f"budget_usd={budget!r} must be a number of dollars, 0 or more. Nothing was sent.")
-    prices = [request.usd for request in todo]
-    if None in prices:
-        raise BudgetError("The price of this plan is unknown, so no budget can hold it. Nothing was sent.")
-    spent, next_ = spent_usd(records), sum(price for price in prices if price is not None)
-    if spent + next_ <= budget + _CENT / 100:
-        return
-    before = f"; ${spent:,.2f} may have been spent in this study already" if spent else ""
-    n = _affordable(prices, budget - spent)
-    part = f", or run part of it: study.run(plan[:{n}], budget_usd={budget:g})" if n and not before else ""
-    raise BudgetError(
-        f"This plan is estimated at ${next_:,.2f} and the budget is ${budget:,.2f}{before}. Nothing was sent. "
-        f"Raise budget_usd{part}"
-    )
-
-
 def _is_lost(record: Record) -> bool:
     return record.stage in {"sending", "unknown"}
 
@@ -483,31 +438,6 @@ def _is_lost(record: Record) -> bool:
 def _times_key(record: Record) -> tuple[str, str, int]:
     arguments = record.asked["arguments"]
     return record.asked["endpoint"], arguments["resolution"], int(arguments["duration"])
-
-
-def _has_video(body: Any) -> bool:
-    return isinstance(body, dict) and isinstance(body.get("video"), dict) and bool(body["video"].get("url"))
-
-
-def _why(answer: Answer, seen: Seen) -> tuple[str, str | None]:
-    """Why there is no video: in words, and the service's own word for it."""
-    body = answer.body if isinstance(answer.body, dict) else {"detail": answer.body}
-    detail = body.get("detail")
-    kind = body.get("error_type") or answer.headers.get("x-fal-error-type") or seen.error_type
-    if isinstance(detail, list) and detail and isinstance(detail[0], dict):
-        said = "; ".join(f"{'.'.join(map(str, d.get('loc', [])[1:]))}: {d.get('msg')}".lstrip(": ") for d in detail)
-        return said, detail[0].get("type") or kind
-    text = detail if isinstance(detail, str) else seen.error
-    return text or f"the service answered HTTP {answer.status} without a video", kind
-
-
-def _affordable(prices: list[float | None], usd: float) -> int:
-    total = 0.0
-    for n, price in enumerate(prices):
-        total += price or 0.0
-        if total > usd + _CENT / 100:
-            return n
-    return len(prices)
 
 
 def _keep(picture: Picture, inputs: Path) -> None:

@@ -201,8 +201,8 @@ class Tracker:
         uri = self._uri or (self._where.uri if self._thread is not None else None) or "its default location"
         said = mlflow_store.without_secrets(why, uri)
         self.warning = (
-            f"MLflow at {mlflow_store.shown(uri)} did not take everything ({said.rstrip('.')}); the clips and the "
-            "journal are complete, and the next run of this study tracks what is missing"
+            f"MLflow at {mlflow_store.shown(uri)} did not take everything ({said.rstrip('.')}); the clips and "
+            "the journal are complete, and the next run of this study tracks what is missing"
         )
         # Where warnings are errors the sentence is still in `warning`, and the run must not suffer.
         with contextlib.suppress(Warning):
@@ -214,8 +214,9 @@ def _client(uri: str) -> MlflowClient:
 
     client = MlflowClient(tracking_uri=uri)
     with contextlib.suppress(AttributeError):
-        # Over HTTP each ended run would print two lines on the user's page, after one more call for them.
-        client._tracking_client._log_url = _say_nothing  # noqa: SLF001  # there is no public switch but a global one
+        # Over HTTP each ended run would print two lines on the user's page, after one more call for them;
+        # the only public switch is an environment variable, which is the user's.
+        client._tracking_client._log_url = _say_nothing  # noqa: SLF001
     return client
 
 

@@ -35,8 +35,19 @@ def picture() -> bytes:
 
 def start_server(folder: Path, *options: str, port: int = 0) -> tuple[subprocess.Popen[str], str]:
     """A served engine as a process of its own, and its URL."""
-    command = [sys.executable, "-m", "seedance_lab.local.serve", "--folder", str(folder), "--port", str(port), *options]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(REPO)})
+    command = [
+        sys.executable,
+        "-m",
+        "seedance_lab.local.serve",
+        "--folder",
+        str(folder),
+        "--port",
+        str(port),
+        *options,
+    ]
+    server = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(REPO)}
+    )
     assert server.stdout is not None
     url = server.stdout.readline().strip()
     assert url.startswith("http"), f"the engine did not start: {url!r}"

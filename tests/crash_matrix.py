@@ -28,12 +28,13 @@ import PIL.Image
 
 from seedance_lab import journal as journals
 from seedance_lab import media
-from seedance_lab.engine import place_of
+from seedance_lab.budget import Options
 from seedance_lab.endpoints import LITE
+from seedance_lab.engine import place_of
 from seedance_lab.journal import Journal, read
 from seedance_lab.plan import Plan, sweep
 from seedance_lab.record import fold
-from seedance_lab.runner import Options, Runner
+from seedance_lab.runner import Runner
 
 WHEN = ("before", "during", "after")
 N_REQUESTS = 3
@@ -177,7 +178,9 @@ def matrix(url: str, home: Path, in_flight: list[int], *, stop_at_first: bool) -
                 case = f"in flight {lanes}, {when} line {line}"
                 folder, plan = home / f"{lanes}-{when}-{line}", plan_of(case)
 
-                def first(line: int = line, when: str = when, args: tuple = (folder, url, plan, lanes)) -> None:
+                def first(
+                    line: int = line, when: str = when, args: tuple = (folder, url, plan, lanes)
+                ) -> None:
                     die_at(line, when)
                     run_once(*args)
 
@@ -197,14 +200,25 @@ def matrix(url: str, home: Path, in_flight: list[int], *, stop_at_first: bool) -
 
 def main() -> int:
     """Run the matrix and print a summary as one JSON line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--in-flight", type=int, nargs="+", default=[1, 3])
     parser.add_argument("--mutant", choices=sorted(MUTANTS))
     args = parser.parse_args()
     if args.mutant:
         MUTANTS[args.mutant]()
     with tempfile.TemporaryDirectory() as home:
-        command = [sys.executable, "-m", "seedance_lab.local.serve", "--folder", f"{home}/engine", "--port", "0", "--stub"]
+        command = [
+            sys.executable,
+            "-m",
+            "seedance_lab.local.serve",
+            "--folder",
+            f"{home}/engine",
+            "--port",
+            "0",
+            "--stub",
+        ]
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         try:
             assert server.stdout is not None

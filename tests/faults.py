@@ -12,9 +12,10 @@ import httpx
 import pytest
 
 from seedance_lab import local, runner
+from seedance_lab.budget import Options
 from seedance_lab.engine import Engine, places
 from seedance_lab.plan import Plan
-from seedance_lab.runner import Options, Runner
+from seedance_lab.runner import Runner
 
 Fault = Callable[[httpx.Request, Callable[[], Awaitable[httpx.Response]]], Awaitable[httpx.Response]]
 
@@ -56,7 +57,9 @@ class Lab:
         await service.start()
         self.service = service
 
-        async def late(request: httpx.Request, send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
+        async def late(
+            request: httpx.Request, send: Callable[[], Awaitable[httpx.Response]]
+        ) -> httpx.Response:
             return await self.fault(request, send)
 
         self.wire = Faulty(httpx.ASGITransport(local.create_app(service)), late)

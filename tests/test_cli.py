@@ -98,7 +98,11 @@ def test_the_engine_can_be_named_by_the_environment(image: str, served: str, tmp
         (("plan", "nothing.jpg", "-p", "x"), 2, "No such file"),
         (("plan", "-p", "x"), 2, "needs a picture"),
         (("sweep", "IMAGE", "-p", "x", "--folder", "s", "--engine", "fall"), 3, "Did you mean 'fal'"),
-        (("sweep", "IMAGE", "-p", "x", "--folder", "s", "--engine", "http://127.0.0.1:9"), 3, "seedance-lab serve"),
+        (
+            ("sweep", "IMAGE", "-p", "x", "--folder", "s", "--engine", "http://127.0.0.1:9"),
+            3,
+            "seedance-lab serve",
+        ),
         (("sweep", "IMAGE", "-p", "x", "--folder", "s", "--budget-usd", "0.01"), 4, "Nothing was sent"),
         (("sweep", "IMAGE", "-p", "x", "--folder", "s", "--engine", "fal"), 4, "no budget is set"),
         (("status", "missing"), 2, "does not exist"),
@@ -118,7 +122,12 @@ def test_bad_input_is_one_message_and_an_exit_code(
 def test_a_request_without_a_clip_is_exit_code_one(served: str, image: str, tmp_path: Path) -> None:
     """So that a script notices; the videos that were made are there all the same."""
     folder = tmp_path / "study"
-    assert call("sweep", image, "-p", "x", "--duration", "2", "--folder", str(folder), "--engine", served).exit_code == 0
+    assert (
+        call(
+            "sweep", image, "-p", "x", "--duration", "2", "--folder", str(folder), "--engine", served
+        ).exit_code
+        == 0
+    )
     clip = next((folder / "clips").iterdir())
     journal = (folder / "journal.jsonl").read_text().splitlines()
     kept = [line for line in journal if json.loads(line)["kind"] not in {"finished", "saved", "ended"}]
@@ -135,7 +144,12 @@ def test_the_demo_makes_eight_videos_and_tracks_them(tmp_path: Path) -> None:
     assert "mlflow ui" in done.stdout
     clips = sorted((tmp_path / "studies/demo/clips").iterdir())
     facts = [media.facts(clip) for clip in clips]
-    assert Counter((f.height, round(f.seconds)) for f in facts) == {(544, 3): 2, (544, 6): 2, (832, 3): 2, (832, 6): 2}
+    assert Counter((f.height, round(f.seconds)) for f in facts) == {
+        (544, 3): 2,
+        (544, 6): 2,
+        (832, 3): 2,
+        (832, 6): 2,
+    }
     assert all((f.codec, f.pix_fmt, f.fps) == ("h264", "yuv420p", 24.0) for f in facts)
     assert (tmp_path / "mlflow.db").stat().st_size > 0
     assert "Traceback" not in done.stderr
@@ -160,9 +174,21 @@ def test_a_killed_demo_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_serve_prints_one_line_with_a_url_that_answers(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "seedance_lab.cli", "serve", "--port", "0", "--folder", str(tmp_path / "e"), "--stub"]
+    command = [
+        sys.executable,
+        "-m",
+        "seedance_lab.cli",
+        "serve",
+        "--port",
+        "0",
+        "--folder",
+        str(tmp_path / "e"),
+        "--stub",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(REPO)}
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    server = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert server.stdout is not None
     url = server.stdout.readline().strip()
     assert "simulator" in httpx.get(url).json()["engine"]

@@ -63,7 +63,10 @@ class EngineContract:
             assert answer.body["seed"] == 5
             assert seen.metrics["inference_time"] >= 0
             assert got.sha256 == hashlib.sha256((tmp_path / "clip.mp4").read_bytes()).hexdigest()
-            assert (media.facts(tmp_path / "clip.mp4").width, media.facts(tmp_path / "clip.mp4").seconds) == (736, 2.0)
+            assert (media.facts(tmp_path / "clip.mp4").width, media.facts(tmp_path / "clip.mp4").seconds) == (
+                736,
+                2.0,
+            )
 
         self.use(tmp_path, served, work)
 
@@ -89,14 +92,18 @@ class EngineContract:
             began = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=1)
             url = await engine.upload(picture, "image/png", "p.png")
             for n in range(230):
-                await engine.submit(ENDPOINT, {"prompt": "many", "image_url": url, "seed": n, "duration": "2"})
+                await engine.submit(
+                    ENDPOINT, {"prompt": "many", "image_url": url, "seed": n, "duration": "2"}
+                )
             until = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
             found = await engine.history(ENDPOINT, since=began, until=until)
             assert {f.input["seed"] for f in found if f.input["prompt"] == "many"} == set(range(230))
 
         self.use(tmp_path, served, work)
 
-    def test_a_ticket_can_be_made_from_the_id_alone(self, tmp_path: Path, served: str, picture: bytes) -> None:
+    def test_a_ticket_can_be_made_from_the_id_alone(
+        self, tmp_path: Path, served: str, picture: bytes
+    ) -> None:
         """That is all that the history gives."""
 
         async def work(engine: Engine) -> None:
@@ -114,7 +121,9 @@ class EngineContract:
 
         self.use(tmp_path, served, work)
 
-    def test_a_bad_picture_url_is_the_models_answer_not_an_exception(self, tmp_path: Path, served: str) -> None:
+    def test_a_bad_picture_url_is_the_models_answer_not_an_exception(
+        self, tmp_path: Path, served: str
+    ) -> None:
         async def work(engine: Engine) -> None:
             wire = {"prompt": "x", "image_url": "http://127.0.0.1:9/nothing.png", "duration": "2"}
             ticket = await engine.submit(ENDPOINT, wire)
@@ -133,7 +142,9 @@ class EngineContract:
         async def work(engine: Engine) -> None:
             url = await engine.upload(picture, "image/png", "p.png")
             with pytest.raises(EngineError, match="HTTP 404"):
-                await engine.download(url.replace("p.png", "q.png").replace("files/", "files/0"), tmp_path / "x.mp4")
+                await engine.download(
+                    url.replace("p.png", "q.png").replace("files/", "files/0"), tmp_path / "x.mp4"
+                )
             assert not list(tmp_path.glob("*x.mp4*"))
 
         self.use(tmp_path, served, work)
@@ -177,7 +188,8 @@ def raising(error: Exception) -> Callable[[httpx.Request], httpx.Response]:
 
 
 @pytest.mark.parametrize(
-    "error", [httpx.ReadError("x"), httpx.ReadTimeout("x"), httpx.WriteError("x"), httpx.RemoteProtocolError("x")]
+    "error",
+    [httpx.ReadError("x"), httpx.ReadTimeout("x"), httpx.WriteError("x"), httpx.RemoteProtocolError("x")],
 )
 def test_a_lost_answer_is_one_post_and_an_error_of_its_own(error: Exception) -> None:
     """fal_client would send this POST ten times."""
@@ -187,7 +199,9 @@ def test_a_lost_answer_is_one_post_and_an_error_of_its_own(error: Exception) -> 
     assert len(seen) == 1
 
 
-@pytest.mark.parametrize("error", [httpx.ConnectError("x"), httpx.ConnectTimeout("x"), httpx.PoolTimeout("x")])
+@pytest.mark.parametrize(
+    "error", [httpx.ConnectError("x"), httpx.ConnectTimeout("x"), httpx.PoolTimeout("x")]
+)
 def test_a_connection_that_was_never_made_sent_nothing(error: Exception) -> None:
     engine, seen = one_shot(raising(error))
     with pytest.raises(NotSent, match="Nothing was sent"):
@@ -207,7 +221,9 @@ def test_a_server_error_may_hide_a_received_request(status: int, body: str) -> N
 @pytest.mark.parametrize("status", [301, 307, 400, 401, 403, 404, 409, 413, 422])
 def test_other_refusals_are_final_and_posted_once(status: int) -> None:
     """409 is among those that fal_client repeats."""
-    engine, seen = one_shot(lambda _: httpx.Response(status, json={"detail": "no"}, headers={"location": "/x"}))
+    engine, seen = one_shot(
+        lambda _: httpx.Response(status, json={"detail": "no"}, headers={"location": "/x"})
+    )
     with pytest.raises(Declined) as raised:
         asyncio.run(engine.submit(ENDPOINT, {"prompt": "x"}))
     assert (raised.value.status, raised.value.retry_after_s, len(seen)) == (status, None, 1)
@@ -222,7 +238,9 @@ def test_too_many_requests_says_when_to_ask_again(after: str | None, wait_s: flo
     assert (raised.value.retry_after_s, len(seen)) == (wait_s, 1)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"status": "IN_QUEUE"}', b"[]", b"null", b'{"request_id": 7}'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b'{"status": "IN_QUEUE"}', b"[]", b"null", b'{"request_id": 7}']
+)
 def test_a_success_without_a_request_id_is_a_lost_answer(content: bytes) -> None:
     """The service has the request; only its id is lost."""
     engine, seen = one_shot(lambda _: httpx.Response(200, content=content))
@@ -269,7 +287,13 @@ def test_returned_urls_are_used_as_they_are() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://evil.example/x", "http://queue.fal.run/x", "https://fal.run.evil.example/x", "https://v3.fal.media/x"]
+    "url",
+    [
+        "https://evil.example/x",
+        "http://queue.fal.run/x",
+        "https://fal.run.evil.example/x",
+        "https://v3.fal.media/x",
+    ],
 )
 def test_the_key_goes_to_no_other_host_and_never_in_the_clear(url: str) -> None:
     """A status URL that the service returned could name any host."""
@@ -361,7 +385,9 @@ def test_a_port_where_nobody_answers_says_how_to_start_an_engine(tmp_path: Path)
 def test_a_served_engine_that_moved_is_found_at_its_new_port() -> None:
     old = "http://127.0.0.1:1111/queue/fal-ai/bytedance/requests/x/status?logs=1"
     assert places._rebased(old, "http://127.0.0.1:2222") == old.replace("1111", "2222")
-    assert places._rebased("https://elsewhere.example/files/x", "http://127.0.0.1:2222").startswith("https://elsewhere")
+    assert places._rebased("https://elsewhere.example/files/x", "http://127.0.0.1:2222").startswith(
+        "https://elsewhere"
+    )
 
 
 def test_fal_client_still_has_the_parts_that_are_overridden() -> None:

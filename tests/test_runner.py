@@ -152,7 +152,9 @@ def test_what_another_request_already_has_is_not_adopted(lab: Lab, picture: byte
     assert len({r.request_id for r in fold(read(lab.folder / "journal.jsonl")).values()}) == 2
 
 
-def test_more_candidates_than_lost_requests_are_left_to_the_person(lab: Lab, plan: Plan, tmp_path: Path) -> None:
+def test_more_candidates_than_lost_requests_are_left_to_the_person(
+    lab: Lab, plan: Plan, tmp_path: Path
+) -> None:
     """Two equal requests in the history and one lost answer: taking either could be wrong."""
 
     async def arrives_twice(request: httpx.Request, send: Send) -> httpx.Response:
@@ -231,7 +233,9 @@ def test_an_account_that_is_turned_away_stops_the_run(lab: Lab, plan: Plan, stat
 
 
 def test_a_model_error_is_a_failure_with_the_services_words(lab: Lab, plan: Plan) -> None:
-    detail = [{"loc": ["body", "prompt"], "msg": "flagged by a content checker", "type": "content_policy_violation"}]
+    detail = [
+        {"loc": ["body", "prompt"], "msg": "flagged by a content checker", "type": "content_policy_violation"}
+    ]
 
     async def violation(request: httpx.Request, send: Send) -> httpx.Response:
         return httpx.Response(422, json={"detail": detail}, headers={"x-fal-request-id": "x"})
@@ -244,14 +248,20 @@ def test_a_model_error_is_a_failure_with_the_services_words(lab: Lab, plan: Plan
 
 
 def _is_result(request: httpx.Request) -> bool:
-    return request.method == "GET" and "/requests/" in request.url.path and not request.url.path.endswith("/status")
+    return (
+        request.method == "GET"
+        and "/requests/" in request.url.path
+        and not request.url.path.endswith("/status")
+    )
 
 
 def _is_file(request: httpx.Request) -> bool:
     return request.method == "GET" and request.url.path.startswith("/cdn/")
 
 
-def test_a_full_disk_leaves_the_request_finished_and_it_is_fetched_again(lab: Lab, plan: Plan, monkeypatch) -> None:
+def test_a_full_disk_leaves_the_request_finished_and_it_is_fetched_again(
+    lab: Lab, plan: Plan, monkeypatch
+) -> None:
     """The video is paid for; only its file is missing."""
     replace = Path.replace
 
@@ -272,7 +282,9 @@ def test_a_full_disk_leaves_the_request_finished_and_it_is_fetched_again(lab: La
 
 
 @pytest.mark.parametrize("content", [b"<html>not a video</html>", b""])
-def test_a_file_that_is_no_video_is_not_taken_for_one(lab: Lab, plan: Plan, content: bytes, monkeypatch) -> None:
+def test_a_file_that_is_no_video_is_not_taken_for_one(
+    lab: Lab, plan: Plan, content: bytes, monkeypatch
+) -> None:
     async def junk(request: httpx.Request, send: Send) -> httpx.Response:
         return httpx.Response(200, content=content) if _is_file(request) else await send()
 
@@ -346,7 +358,7 @@ def test_a_plan_runs_at_a_served_engine_as_it_does_inside(served: str, plan: Pla
     code = (
         "import asyncio, sys; from pathlib import Path\n"
         "from seedance_lab.engine import place_of; from seedance_lab.plan import sweep\n"
-        "from seedance_lab.runner import Options, Runner\n"
+        "from seedance_lab.budget import Options; from seedance_lab.runner import Runner\n"
         "plan = sweep(image=Path('p.png'), prompt='served', duration=2, resolution='480p', seed=range(3))\n"
         "asyncio.run(Runner(folder=Path('study'), place=place_of(sys.argv[1]), plan=plan, run='r',"
         " options=Options(), listener=lambda *_: None)())\n"

@@ -124,7 +124,9 @@ def test_stop_begins_nothing_new_and_saves_what_is_there(study: lab.Study, pictu
     assert "the run was stopped" in run.failures[0].why
 
 
-def test_a_failure_is_told_and_not_raised(study: lab.Study, tmp_path: Path, picture: bytes, monkeypatch: Any) -> None:
+def test_a_failure_is_told_and_not_raised(
+    study: lab.Study, tmp_path: Path, picture: bytes, monkeypatch: Any
+) -> None:
     """One bad picture must not end a night's sweep."""
     plan = lab.sweep(image=picture, prompt="lost upload", duration=2, seed=[1])
 
@@ -215,14 +217,18 @@ def test_a_damaged_journal_is_named_with_its_line_and_left_alone(study: lab.Stud
     assert path.read_bytes() == before
 
 
-def test_a_study_that_runs_in_another_process_says_which(study: lab.Study, plan: lab.Plan, served: str) -> None:
+def test_a_study_that_runs_in_another_process_says_which(
+    study: lab.Study, plan: lab.Plan, served: str
+) -> None:
     code = (
         "import sys; from pathlib import Path; from seedance_lab.journal import Journal\n"
         "with Journal(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()\n"
     )
     command = [sys.executable, "-c", code, str(study.folder)]
     environment = {**os.environ, "PYTHONPATH": str(REPO)}
-    holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    holder = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(StudyLocked, match=f"process {holder.pid}"):
         study.run(plan, progress=False)
@@ -242,7 +248,10 @@ def test_an_unknown_request_is_settled_by_hand(study: lab.Study, plan: lab.Plan)
     assert set(study.unknown) == {r.key for r in plan[:2]}
     study.resolve(request.key, lost=True)
     study.resolve(plan[1].key, request_id="abc")
-    assert {key: r.stage for key, r in study.records().items()} == {request.key: "declined", plan[1].key: "accepted"}
+    assert {key: r.stage for key, r in study.records().items()} == {
+        request.key: "declined",
+        plan[1].key: "accepted",
+    }
     with pytest.raises(StudyError, match="not in doubt"):
         study.resolve(request.key, lost=True)
     with pytest.raises(StudyError, match="Did you mean"):
@@ -272,7 +281,9 @@ lab.Study(sys.argv[3], engine=sys.argv[1], track=False).run(plan, progress=False
 """
 
 
-def test_a_sweep_that_is_killed_again_and_again_pays_once(served: str, picture: bytes, tmp_path: Path) -> None:
+def test_a_sweep_that_is_killed_again_and_again_pays_once(
+    served: str, picture: bytes, tmp_path: Path
+) -> None:
     """kill -9 at moments that follow the journal's growth, then run to the end: the engine's record decides."""
     (tmp_path / "p.png").write_bytes(picture)
     journal = tmp_path / "study" / "journal.jsonl"
@@ -294,13 +305,25 @@ def test_a_sweep_that_is_killed_again_and_again_pays_once(served: str, picture: 
     assert len(lab.Study(tmp_path / "study").clips()) == 24
 
 
-def test_interrupting_a_run_stops_and_saves_what_is_there(served: str, picture: bytes, tmp_path: Path) -> None:
+def test_interrupting_a_run_stops_and_saves_what_is_there(
+    served: str, picture: bytes, tmp_path: Path
+) -> None:
     """Ctrl-C once: nothing new begins, what is at the service is waited for, and the process ends well."""
     (tmp_path / "p.png").write_bytes(picture)
     code = SWEEP.replace("range(24)", "range(4000)").replace(".raise_if_failed()", "")
     code += "print('left well', flush=True)\n"
-    command = [sys.executable, "-c", code, served, str(tmp_path / "p.png"), str(tmp_path / "study"), "interrupted"]
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(REPO)}, stdout=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        served,
+        str(tmp_path / "p.png"),
+        str(tmp_path / "study"),
+        "interrupted",
+    ]
+    process = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": str(REPO)}, stdout=subprocess.PIPE, text=True
+    )
     journal = tmp_path / "study" / "journal.jsonl"
     while not (journal.exists() and '"kind":"saved"' in journal.read_text()):
         assert process.poll() is None
@@ -319,7 +342,9 @@ def test_cancel_asks_the_service_and_says_what_came_back(
     plan = lab.sweep(image=picture, prompt="cancelled", duration=12, resolution="1080p", seed=range(4))
     study = lab.Study(tmp_path / "study", engine=url, track=False)
     accepted = threading.Semaphore(0)
-    run = study.start(plan, listener=lambda event, _: accepted.release() if event.kind == "accepted" else None)
+    run = study.start(
+        plan, listener=lambda event, _: accepted.release() if event.kind == "accepted" else None
+    )
     for _ in range(4):
         assert accepted.acquire(timeout=30)
     run.cancel()

@@ -58,6 +58,28 @@ class Answer(NamedTuple):
     body: Any
     headers: Mapping[str, str]
 
+    @property
+    def video_url(self) -> str | None:
+        """Where the video is; None when there is none."""
+        if not httpx.codes.is_success(self.status) or not isinstance(self.body, dict):
+            return None
+        video = self.body.get("video")
+        url = video.get("url") if isinstance(video, dict) else None
+        return url if isinstance(url, str) and url else None
+
+    def reason(self, seen: Seen) -> tuple[str, str | None]:
+        """Why there is no video: in words, and the service's own word for it."""
+        body = self.body if isinstance(self.body, dict) else {"detail": self.body}
+        detail = body.get("detail")
+        kind = body.get("error_type") or self.headers.get("x-fal-error-type") or seen.error_type
+        if isinstance(detail, list) and detail and isinstance(detail[0], dict):
+            said = (
+                f"{'.'.join(map(str, d.get('loc', [])[1:]))}: {d.get('msg')}".lstrip(": ") for d in detail
+            )
+            return "; ".join(said), detail[0].get("type") or kind
+        text = detail if isinstance(detail, str) else seen.error
+        return text or f"the service answered HTTP {self.status} without a video", kind
+
 
 class Found(NamedTuple):
     """One request in the account's history."""
@@ -81,20 +103,22 @@ class _Client(fal_client.AsyncClient):
     `key` is held in a dataclass field that its repr leaves out.
     """
 
-    def __init__(self, credentials: AuthCredentials, with_key: httpx.AsyncClient, bare: httpx.AsyncClient) -> None:
+    def __init__(
+        self, credentials: AuthCredentials, with_key: httpx.AsyncClient, bare: httpx.AsyncClient
+    ) -> None:
         super().__init__(key=None)
         self.__dict__.update(_credentials=credentials, _with_key=with_key, _bare=bare, _tokens=None)
 
     @property
-    async def _auth(self) -> AuthCredentials:  # type: ignore[override]
+    async def _auth(self) -> AuthCredentials:
         return self.__dict__["_credentials"]  # type: ignore[no-any-return]
 
     @property
-    async def _client(self) -> httpx.AsyncClient:  # type: ignore[override]
+    async def _client(self) -> httpx.AsyncClient:
         return self.__dict__["_with_key"]  # type: ignore[no-any-return]
 
     @property
-    async def _token_manager(self) -> AsyncCDNTokenManager:  # type: ignore[override]
+    async def _token_manager(self) -> AsyncCDNTokenManager:
         if self.__dict__["_tokens"] is None:
             self.__dict__["_tokens"] = _Tokens(self.__dict__["_credentials"], self.__dict__["_with_key"])
         return self.__dict__["_tokens"]  # type: ignore[no-any-return]
@@ -191,7 +215,9 @@ class Engine:
             gone = getattr(error, "status_code", None) == httpx.codes.NOT_FOUND
             if gone:
                 return Seen("done", error="The service no longer knows this request.", error_type="not_found")
-            raise EngineError(f"The status of {ticket.request_id} could not be read ({_short(error)}).") from error
+            raise EngineError(
+                f"The status of {ticket.request_id} could not be read ({_short(error)})."
+            ) from error
         match status:
             case fal_client.Queued(position=position):
                 return Seen("queued", position)
@@ -211,7 +237,9 @@ class Engine:
             body = response.json()
         except ValueError:
             if response.is_success:
-                raise EngineError(f"The result of {ticket.request_id} is not JSON; it can be asked for again.") from None
+                raise EngineError(
+                    f"The result of {ticket.request_id} is not JSON; it can be asked for again."
+                ) from None
             body = response.text[:2000]
         return Answer(response.status_code, body, dict(response.headers))
 
@@ -334,7 +362,7 @@ class Engine:
 
 
 async def _pause(attempt: int) -> None:
-    await asyncio.sleep(min(8.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0))  # noqa: S311  # not a secret
+    await asyncio.sleep(min(8.0, 0.25 * 2**attempt) * random.uniform(0.5, 1.0))  # not a secret
 
 
 def _short(error: BaseException) -> str:

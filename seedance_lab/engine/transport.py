@@ -17,7 +17,9 @@ import httpx
 
 from seedance_lab.errors import Declined, LostAnswer, NotSent
 
-FAL_HOSTS = frozenset({"queue.fal.run", "fal.run", "queue.falrun.com", "falrun.com", "rest.fal.ai", "api.fal.ai"})
+FAL_HOSTS = frozenset(
+    {"queue.fal.run", "fal.run", "queue.falrun.com", "falrun.com", "rest.fal.ai", "api.fal.ai"}
+)
 """Hosts that may see the key. Source: fal_client 1.0.3 and fal's platform API, read 2026-11-23."""
 
 _LATER = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
@@ -82,7 +84,9 @@ def _judged(request: httpx.Request, response: httpx.Response, content: bytes) ->
             retry_after_s=_retry_after(response) if status in _LATER else None,
         )
     if not isinstance(body, dict) or not isinstance(body.get("request_id"), str):
-        raise LostAnswer(f"{request.url.host} answered HTTP {status} without a request id. It has the request.")
+        raise LostAnswer(
+            f"{request.url.host} answered HTTP {status} without a request id. It has the request."
+        )
     urls = _app_urls(request.url, body["request_id"])
     whole = {**urls, **{k: v for k, v in body.items() if v is not None}}
     return httpx.Response(status, headers=_plain_headers(response), json=whole, request=request)
@@ -116,7 +120,11 @@ def _reason(body: Any, content: bytes) -> str:
     """The service's words, as text for people; markup and length kept out."""
     detail = body.get("detail", body) if isinstance(body, dict) else body
     if isinstance(detail, list):
-        said = [f"{'.'.join(map(str, d.get('loc', [])[1:]))}: {d.get('msg')}" for d in detail if isinstance(d, dict)]
+        said = [
+            f"{'.'.join(map(str, d.get('loc', [])[1:]))}: {d.get('msg')}"
+            for d in detail
+            if isinstance(d, dict)
+        ]
         return "; ".join(said) or "no reason given"
     text = detail if isinstance(detail, str) else content.decode("utf-8", "replace")
     return " ".join(text.split())[:300] or "no reason given"

@@ -1,0 +1,306 @@
+"""One pass of a study over a plan, under way or over: what it has made, what failed and why.
+
+The core runs on the portal's loop; a `Run` is its handle in every other thread and loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import datetime as dt
+import html
+import threading
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+
+from seedance_lab import portal
+from seedance_lab.budget import Options
+from seedance_lab.clip import Clip
+from seedance_lab.engine import Place
+from seedance_lab.errors import RunFailed
+from seedance_lab.folder import StudyFolder
+from seedance_lab.journal import Event
+from seedance_lab.plan import Plan
+from seedance_lab.progress import Snapshot
+from seedance_lab.record import Record
+from seedance_lab.request import Request
+from seedance_lab.runner import Runner
+from seedance_lab.tracking import Tracker
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TICK_S = 0.2
+"""A wait is cut into ticks: an interrupt is noticed between them, never during a bare wait."""
+
+Listener = Callable[[Event, Record | None], None]
+
+
+class Failure(NamedTuple):
+    """Why a request of a run has no clip."""
+
+    request: Request
+    stage: str
+    """Its last journal kind, or `not sent`."""
+    why: str
+
+
+class Run:
+    """One pass of a study over a plan, under way or over.
+
+    It never raises for one request's fate (see `failures`, `raise_if_failed`), only for what concerns the
+    whole run.
+    """
+
+    def __init__(
+        self,
+        study: StudyFolder,
+        place: Place,
+        plan: Plan,
+        options: Options,
+        tracker: Tracker | None,
+        listener: Listener | None,
+    ) -> None:
+        self.study, self.place, self.plan, self.options = study, place, plan, options
+        self.id = f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+        self.interrupted = False
+        self._listener = listener
+        self._began = time.monotonic()
+        self._seconds: float | None = None
+        self._changed = threading.Condition()
+        self._arrived: list[str] = []
+        self._tracker = tracker
+        before = study.records()
+        self._done_before = sum(
+            1 for r in plan if r.key in before and study.clip_of(before[r.key]) is not None
+        )
+        self._runner = Runner(
+            folder=study.folder,
+            place=place,
+            plan=plan,
+            run=self.id,
+            options=options,
+            listener=self._hear,
+        )
+        self._future: concurrent.futures.Future[None] = portal.start(self._main())
+
+    async def _main(self) -> None:
+        if self._tracker:
+            self._tracker.start(self.id, self.plan)
+        try:
+            await self._runner()
+        finally:
+            self._seconds = time.monotonic() - self._began
+            if self._tracker:
+                await asyncio.to_thread(self._tracker.close)
+            with self._changed:
+                self._changed.notify_all()
+
+    def _hear(self, event: Event, record: Record | None) -> None:
+        if self._tracker:
+            self._tracker.put(event, record)
+        if event.kind == "saved":
+            with self._changed:
+                self._arrived.append(event.key)
+                self._changed.notify_all()
+        if self._listener:
+            self._listener(event, record)
+
+    # ── waiting and stopping ────────────────────────────────────────────────────────────────────────────
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until it is over; False when the time ran out first. Raises nothing of the run's own."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            left = TICK_S if deadline is None else min(TICK_S, max(0.0, deadline - time.monotonic()))
+            if concurrent.futures.wait([self._future], timeout=left).done:
+                return True
+            if deadline is not None and time.monotonic() >= deadline:
+                return False
+
+    def check(self) -> None:
+        """Raise what concerns the whole run, once it is over.
+
+        Raises:
+            LabError: Locked, damaged, no engine, no money.
+            OSError: The journal could not be written.
+        """
+        if self._future.done() and (error := self._future.exception()) is not None:
+            raise error
+
+    def stop(self) -> None:
+        """Begin nothing new; what is at the service is still waited for and saved."""
+        portal.loop().call_soon_threadsafe(self._runner.stop)
+
+    def cancel(self) -> None:
+        """Stop, and ask the service to take back what is there (it may still be billed)."""
+        portal.loop().call_soon_threadsafe(self._runner.cancel)
+
+    @property
+    def done(self) -> bool:
+        """Whether it is over."""
+        return self._future.done()
+
+    @property
+    def state(self) -> Literal["running", "stopping", "done"]:
+        """`running`, `stopping` (nothing new begins) or `done`."""
+        if self.done:
+            return "done"
+        return "stopping" if self._runner.stopping else "running"
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self._wait_async().__await__()
+
+    async def _wait_async(self) -> Self:
+        # In ticks: a cell that awaits a bare future cannot be interrupted.
+        while not self.done:
+            await asyncio.sleep(TICK_S)
+        self.check()
+        return self
+
+    # ── what came of it ─────────────────────────────────────────────────────────────────────────────────
+
+    def _records(self) -> dict[str, Record]:
+        live = self._runner.records
+        return dict(live) if live else self.study.records()
+
+    @property
+    def clips(self) -> list[Clip]:
+        """The plan's clips that are there, in plan order."""
+        records = self._records()
+        found = (self.study.clip_of(replace(records[r.key])) for r in self.plan if r.key in records)
+        return [clip for clip in found if clip is not None]
+
+    @property
+    def failures(self) -> list[Failure]:
+        """The plan's requests that have no clip, and why; complete once the run is over."""
+        records, problems, failures = self._records(), self._runner.problems, []
+        for request in self.plan:
+            record = records.get(request.key)
+            if record is not None and record.stage == "saved":
+                continue
+            stage = record.stage if record else "not sent"
+            why = problems.get(request.key) or (record.error if record else None)
+            failures.append(Failure(request, stage, why or _WHY.get(stage, "the run ended before it")))
+        return failures
+
+    def raise_if_failed(self) -> Self:
+        """The run itself if every request of the plan has its clip.
+
+        Raises:
+            RunFailed: Some have not; the message names the first few.
+        """
+        self.wait()
+        self.check()
+        if failures := self.failures:
+            told = "; ".join(f"{f.request.key}: {f.stage}, {f.why}" for f in failures[:3])
+            more = f"; and {len(failures) - 3} more" if len(failures) > 3 else ""
+            raise RunFailed(f"{len(failures)} of {len(self.plan)} requests have no clip: {told}{more}.")
+        return self
+
+    def __iter__(self) -> Iterator[Clip]:
+        """The plan's clips as they arrive, those that were there before first."""
+        told: set[str] = set()
+        while True:
+            over = self.done
+            yield from self._new(told)
+            if over:
+                return
+            with self._changed:
+                self._changed.wait(TICK_S)
+
+    async def __aiter__(self) -> AsyncIterator[Clip]:
+        """The same for `async for`."""
+        told: set[str] = set()
+        while True:
+            over = self.done
+            for clip in self._new(told):
+                yield clip
+            if over:
+                return
+            await asyncio.sleep(TICK_S)
+
+    def _new(self, told: set[str]) -> list[Clip]:
+        records, new = self._records(), []
+        first = [r.key for r in self.plan] if not told else []
+        for key in [*first, *self._arrived]:
+            if (
+                key not in told
+                and key in records
+                and (clip := self.study.clip_of(replace(records[key]))) is not None
+            ):
+                told.add(key)
+                new.append(clip)
+        return new
+
+    def frame(self) -> pd.DataFrame:
+        """The study's frame, cut to this plan."""
+        df = self.study.frame()
+        return df[df["key"].isin([r.key for r in self.plan])].reset_index(drop=True)
+
+    def snapshot(self) -> Snapshot:
+        """Counts, dollars and times for a progress display."""
+        records = self._records()
+        stages = [records[r.key].stage for r in self.plan if r.key in records]
+        saved = stages.count("saved")
+        failed = sum(stages.count(s) for s in ("refused", "failed", "cancelled"))
+        elapsed = self._seconds if self._seconds is not None else time.monotonic() - self._began
+        made = saved - self._done_before
+        left = len(self.plan) - saved - failed
+        return Snapshot(
+            state=self.state,
+            n_total=len(self.plan),
+            n_saved=saved,
+            n_before=self._done_before,
+            n_failed=failed,
+            n_unknown=stages.count("unknown"),
+            n_in_flight=len(self._runner.in_flight),
+            cost_usd=self.cost_usd,
+            free=self.place.free,
+            elapsed_s=elapsed,
+            eta_s=elapsed / made * left if made > 0 and not self.done else None,
+        )
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Dollars of this pass: 0 on a free engine; None when something of it is unknown."""
+        costs = [r.cost_usd for r in self._records().values() if r.run == self.id]
+        return None if None in costs else sum(c for c in costs if c is not None)
+
+    def __repr__(self) -> str:
+        s = self.snapshot()
+        if self.done and (error := self._future.exception()) is not None:
+            return f"ended early: {type(error).__name__}: {error}"
+        told = [f"{s.n_saved} saved"]
+        stages = [f.stage for f in self.failures] if self.done else []
+        told += [f"{stages.count(stage)} {stage}" for stage in dict.fromkeys(stages)]
+        if not self.done:
+            told.append(f"{s.n_in_flight} in flight of {s.n_total}")
+        cost = "cost unknown" if s.cost_usd is None else f"${s.cost_usd:.2f}"
+        why = " · run.failures says why" if stages else ""
+        tracking = self._tracker.warning if self._tracker else None
+        return f"{', '.join(told)} · {cost}{why}{f' · {tracking}' if tracking else ''}"
+
+    def _repr_html_(self) -> str:
+        told = [(repr(f.request.seed), f.stage, f.why) for f in self.failures[:10]] if self.done else []
+        rows = "".join(
+            "<tr>"
+            + "".join(f"<td style='text-align:left'>{html.escape(text)}</td>" for text in row)
+            + "</tr>"
+            for row in told
+        )
+        table = f"<table><tr><th>seed</th><th>stage</th><th>why</th></tr>{rows}</table>" if rows else ""
+        return f"<div><b>{html.escape(repr(self))}</b>{table}</div>"
+
+
+_WHY = {
+    "not sent": "the run was stopped before it was sent",
+    "accepted": "it is at the service; run the plan again to fetch it",
+    "finished": "it is made and paid for; run the plan again to fetch it",
+    "unknown": "the answer was lost; run the plan again to look for it",
+    "sending": "the answer was lost; run the plan again to look for it",
+    "declined": "the service did not take it; run the plan again",
+}

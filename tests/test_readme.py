@@ -1,0 +1,63 @@
+"""README's promises: its code runs, in order, and its commands exist."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPO
+from tests.test_cli import shell
+
+README = (REPO / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_python_blocks_run_as_they_stand_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other, as a reader would type them, on the reader's own picture."""
+    shutil.copy(REPO / "seedance_lab/pictures/harbour.jpg", tmp_path / "harbour.jpg")
+    monkeypatch.setenv("SEEDANCE_LAB_UI", "text")
+    names: dict[str, object] = {}
+    assert len(blocks("python")) == 4
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), names)
+    assert repr(names["plan"]) == told(blocks("python")[0])
+    assert repr(names["run"]) == told(blocks("python")[1])
+    assert len(names["df"]) == len(names["runs"]) == 16  # type: ignore[arg-type]
+
+
+def told(block: str) -> str:
+    """What the block's last line says that its value looks like."""
+    return block.strip().splitlines()[-1].split("# ", 1)[1]
+
+
+def test_every_command_that_is_shown_exists() -> None:
+    shown = set(re.findall(r"seedance-lab (\w+)", "".join(blocks("bash"))))
+    assert shown == {"demo", "plan", "sweep", "status", "frame", "serve"}
+    for name in shown:
+        assert shell(name, "--help").returncode == 0
+
+
+def test_the_options_that_are_shown_exist() -> None:
+    for command, line in re.findall(r"seedance-lab (\w+)([^\n#]*)", README):
+        if command not in {"demo", "plan", "sweep", "status", "frame", "serve"}:
+            continue
+        known = shell(command, "--help").stdout
+        for option in re.findall(r"--[a-z-]+", line):
+            assert option in known or option == "--help", f"seedance-lab {command} has no {option}"
+
+
+def test_ci_runs_the_test_command_that_the_readme_gives() -> None:
+    """One command, written down once."""
+    assert "<!-- the test command -->" in README
+    assert "sed -n '/<!-- the test command -->/" in (REPO / ".ci" / "run").read_text()
+
+
+def test_every_link_to_a_file_points_to_one() -> None:
+    for name in re.findall(r"`((?:notebooks|data|benchmarks|\.ci)/[\w./]*|[A-Z]+\.md)`", README):
+        assert (REPO / name).exists(), name
