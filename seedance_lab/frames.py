@@ -7,7 +7,6 @@ thing.
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -75,7 +74,9 @@ def runs(
     with mlflow_store.quiet():
         try:
             client = MlflowClient(tracking_uri=uri)
-            found, n_foreign = _latest(_pages(client, _ids(client, names, uri), filter))
+            found, n_foreign = _latest(
+                mlflow_store.search(client, _ids(client, names, uri), filter, page=_PAGE)
+            )
         except MlflowException as error:
             raise LabError(
                 f"MLflow at {mlflow_store.shown(uri)} did not answer: "
@@ -194,25 +195,6 @@ def _ids(client: MlflowClient, names: Sequence[str], uri: str) -> list[str]:
             )
         ids.append(found.experiment_id)
     return ids
-
-
-def _pages(client: MlflowClient, ids: list[str], asked: str) -> Iterator[MlflowRun]:
-    # Two thirds of the time would go to the collector walking the ORM's objects.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        token = None
-        while True:
-            page = client.search_runs(
-                ids, asked, max_results=_PAGE, order_by=["attributes.start_time ASC"], page_token=token
-            )
-            yield from page
-            token = page.token
-            if not token:
-                return
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def _latest(found: Iterator[MlflowRun]) -> tuple[list[MlflowRun], int]:

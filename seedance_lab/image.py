@@ -16,7 +16,7 @@ import urllib.parse
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import httpx
 
@@ -166,67 +166,101 @@ def load(source: ImageSource) -> Picture:
     )
 
 
+class Unfit(Exception):
+    """A file that the service would not take as a picture.
+
+    Args:
+        kind: What is wrong with it.
+        said: The same in words, continuing "The picture …".
+    """
+
+    def __init__(
+        self, kind: Literal["unreadable", "format", "too_small", "too_large", "aspect"], said: str
+    ) -> None:
+        super().__init__(said)
+        self.kind = kind
+
+
 def check(data: bytes, name: str) -> Facts:
     """Decode the picture and hold it against the service's limits.
 
     Raises:
         ImageError: With the value, what is allowed, and what to do.
     """
+    if not data:
+        raise ImageError(f"The picture {name!r} is empty. Nothing was sent.")
+    if len(data) > MAX_BYTES:
+        raise ImageError(_too_heavy(f"The picture {name!r} has {len(data) / 1e6:.1f} MB"))
+    try:
+        return inspect(io.BytesIO(data))
+    except Unfit as unfit:
+        advice = " Crop it first." if unfit.kind == "aspect" else ""
+        raise ImageError(f"The picture {name!r} {unfit}. Nothing was sent.{advice}") from unfit
+
+
+def inspect(file: Path | io.BytesIO) -> Facts:
+    """Decode a picture and hold its format and shape against the service's limits.
+
+    Raises:
+        Unfit: The service would not take it.
+    """
     # Pillow costs 0.1 s to import, and most of this package never looks at a picture.
     import PIL.Image
     import PIL.ImageOps
 
-    if not data:
-        raise ImageError(f"The picture {name!r} is empty. Nothing was sent.")
-    if len(data) > MAX_BYTES:
-        raise ImageError(
-            f"The picture {name!r} has {len(data) / 1e6:.1f} MB; the service takes up to "
-            f"{MAX_BYTES / 1e6:.0f} MB. Nothing was sent. Save it as JPEG, or smaller."
-        )
     try:
         with warnings.catch_warnings():
             # Sides are held to 6000 px below, before anything is decoded.
             warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-            with PIL.Image.open(io.BytesIO(data)) as image:
-                media_type = MEDIA_TYPES.get(image.format or "")
-                if media_type is None:
-                    raise ImageError(
-                        f"The picture {name!r} is {image.format}; the service takes JPEG, PNG, WebP, BMP, "
-                        "TIFF and GIF. Nothing was sent."
-                    )
-                _check_shape(Size(*image.size), name)
+            with PIL.Image.open(file) as image:
+                media_type = _media_type(image.format)
+                _check_shape(Size(*image.size))
                 image.load()
-                size = Size(*(PIL.ImageOps.exif_transpose(image) or image).size)
-    except ImageError:
-        raise
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-        raise ImageError(
-            f"The picture {name!r} cannot be read as an image ({error}). Nothing was sent."
-        ) from error
-    return Facts(size, media_type)
+                return Facts(Size(*(PIL.ImageOps.exif_transpose(image) or image).size), media_type)
+    except PIL.Image.DecompressionBombError as error:
+        # Pillow stops at 179 million pixels, of which one side must have more than the service takes.
+        raise Unfit("too_large", f"has too many pixels; each side must be at most {MAX_SIDE} px") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise Unfit("unreadable", f"cannot be read as an image ({_plain(error)})") from error
 
 
-def _check_shape(size: Size, name: str) -> None:
+def _plain(error: Exception) -> str:
+    """Pillow's words without the object's address that it puts into some of them."""
+    return str(error).split(" <", 1)[0]
+
+
+def _media_type(name: str | None) -> str:
+    if name not in MEDIA_TYPES:
+        raise Unfit("format", f"is {name}; the service takes JPEG, PNG, WebP, BMP, TIFF and GIF")
+    return MEDIA_TYPES[name]
+
+
+def _check_shape(size: Size) -> None:
     width, height = size
-    if min(width, height) < MIN_SIDE or max(width, height) > MAX_SIDE:
-        raise ImageError(
-            f"The picture {name!r} is {width}×{height} px; each side must be {MIN_SIDE} to {MAX_SIDE} px. "
-            "Nothing was sent."
+    if min(size) < MIN_SIDE or max(size) > MAX_SIDE:
+        raise Unfit(
+            "too_small" if min(size) < MIN_SIDE else "too_large",
+            f"is {width}×{height} px; each side must be {MIN_SIDE} to {MAX_SIDE} px",
         )
     if not MIN_ASPECT <= width / height <= MAX_ASPECT:
-        raise ImageError(
-            f"The picture {name!r} is {width}×{height} px, an aspect of {width / height:.2f}; the service takes "
-            f"{MIN_ASPECT} to {MAX_ASPECT}. Nothing was sent. Crop it first."
+        raise Unfit(
+            "aspect",
+            f"is {width}×{height} px, an aspect of {width / height:.2f}; the service takes "
+            f"{MIN_ASPECT} to {MAX_ASPECT}",
         )
+
+
+def _too_heavy(subject: str) -> str:
+    return (
+        f"{subject}; the service takes up to {MAX_BYTES / 1e6:.0f} MB. Nothing was sent. "
+        "Save it as JPEG, or smaller."
+    )
 
 
 def _from_file(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ImageError(
-                f"The picture {str(path)!r} has {path.stat().st_size / 1e6:.1f} MB; the service takes up to "
-                f"{MAX_BYTES / 1e6:.0f} MB. Nothing was sent. Save it as JPEG, or smaller."
-            )
+            raise ImageError(_too_heavy(f"The picture {str(path)!r} has {path.stat().st_size / 1e6:.1f} MB"))
         return path.read_bytes()
     except OSError as error:
         raise ImageError(

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from seedance_lab import columns
+from seedance_lab import columns, mlflow_store
 from seedance_lab._version import __version__
 from seedance_lab.clip import Clip
 from seedance_lab.errors import LabError
@@ -176,29 +176,24 @@ class Mirror:
 
     def _look(self, *, since: dt.datetime) -> None:
         """Which of our runs are in the experiment: once a pass, not once a request."""
-        token = None
-        while True:
-            self._allow(CALL_S)
-            page = self._client.search_runs(
-                [self._experiment_id],
-                f"tags.`{columns.RUN}` LIKE '%' AND attributes.start_time >= {_ms(since)}",
-                max_results=_PAGE,
-                page_token=token,
-            )
-            for run in page:
-                tags = run.data.tags
-                bare = columns.ARTIFACTS in tags
-                over = run.info.status not in {"RUNNING", "SCHEDULED"} and not bare
-                known = _Known(run.info.run_id, over, bare)
-                if key := tags.get(columns.KEY):
-                    before = self._children.get((key, run.info.start_time))
-                    if before is None or not before.whole:
-                        self._children[key, run.info.start_time] = known
-                else:
-                    self._parents.setdefault(tags[columns.RUN], known)
-            token = page.token
-            if not token:
-                return
+        found = mlflow_store.search(
+            self._client,
+            [self._experiment_id],
+            f"tags.`{columns.RUN}` LIKE '%' AND attributes.start_time >= {_ms(since)}",
+            page=_PAGE,
+            before=lambda: self._allow(CALL_S),
+        )
+        for run in found:
+            tags = run.data.tags
+            bare = columns.ARTIFACTS in tags
+            over = run.info.status not in {"RUNNING", "SCHEDULED"} and not bare
+            known = _Known(run.info.run_id, over, bare)
+            if key := tags.get(columns.KEY):
+                before = self._children.get((key, run.info.start_time))
+                if before is None or not before.whole:
+                    self._children[key, run.info.start_time] = known
+            else:
+                self._parents.setdefault(tags[columns.RUN], known)
 
     def _parent(self, one: Pass, plan: Plan | None = None) -> str:
         """The pass's run, made when it is not there yet."""

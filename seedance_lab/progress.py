@@ -96,7 +96,7 @@ def bar_html(snapshot: Snapshot) -> str:
             (snapshot.n_saved, "var(--jp-success-color1, #388e3c)"),
             (snapshot.n_failed, "var(--jp-error-color1, #d32f2f)"),
             (snapshot.n_unknown, "var(--jp-warn-color1, #f57c00)"),
-            (snapshot.n_in_flight, "var(--jp-brand-color3, #90caf9)"),
+            (snapshot.n_in_flight, "var(--jp-brand-color1, #2196f3);opacity:.45"),
         )
         if n
     )

@@ -36,7 +36,7 @@ class TrackingWarning(UserWarning):
     """MLflow did not take everything; the study's folder has it all."""
 
 
-class _Abandoned(Exception):  # noqa: N818  # a signal inside this module
+class _Abandoned(Exception):  # a signal inside this module
     """`close` has stopped waiting."""
 
 
@@ -201,8 +201,8 @@ class Tracker:
         uri = self._uri or (self._where.uri if self._thread is not None else None) or "its default location"
         said = mlflow_store.without_secrets(why, uri)
         self.warning = (
-            f"MLflow at {mlflow_store.shown(uri)} did not take everything ({said.rstrip('.')}); the clips and "
-            "the journal are complete, and the next run of this study tracks what is missing"
+            f"MLflow at {mlflow_store.shown(uri)} did not take everything ({said.rstrip('.')}); the clips "
+            "and the journal are complete, and the next run of this study tracks what is missing"
         )
         # Where warnings are errors the sentence is still in `warning`, and the run must not suffer.
         with contextlib.suppress(Warning):

@@ -1,0 +1,74 @@
+"""A job from end to end: pictures in, file out."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from seedance_lab.local.render import paint
+from seedance_lab.local.render.encode import encode
+from seedance_lab.local.render.fit import Canvas, fit, load
+from seedance_lab.local.render.job import FPS, Job, Rendered
+from seedance_lab.local.render.morph import Morph
+from seedance_lab.local.render.pipeline import drawn
+from seedance_lab.local.render.planes import Planes
+from seedance_lab.local.render.shot import Shot
+from seedance_lab.local.render.warp import Grid, plain_opencv
+from seedance_lab.local.render.weather import Weather
+from seedance_lab.local.render.words import parse
+
+
+def render(job: Job, out: Path, *, progress: Callable[[float], None] | None = None) -> Rendered:
+    """Draw a job into an MP4 file.
+
+    Args:
+        job: What to draw. Equal jobs give equal bytes in any process, on any number of threads.
+        out: The file; written beside itself and moved into place when whole.
+        progress: Called in this thread with the share done, 0 to 1; what it raises ends the work.
+
+    Raises:
+        PictureError: A picture cannot be read.
+    """
+    plain_opencv()
+    draw = drawing(job)
+    total = job.frames
+
+    def seen(done: int) -> None:
+        if progress is not None:
+            progress(done / total)
+
+    frames = drawn(draw, frames=total, width=job.width, height=job.height)
+    try:
+        size = encode(
+            frames,
+            out,
+            width=job.width,
+            height=job.height,
+            total=total,
+            keep_last=job.end_image is not None,
+            seen=seen,
+        )
+    finally:
+        frames.close()
+    return Rendered(frames=total, width=job.width, height=job.height, fps=FPS, size_bytes=size)
+
+
+def drawing(job: Job) -> Callable[[int, Planes], None]:
+    """What writes the job's frame number i into given planes."""
+    direction = parse(job.prompt)
+    grid = Grid(job.width, job.height)
+    end = None if job.end_image is None else fit(load(job.end_image), job.width, job.height, job.ratio)
+    start = _first(job)
+    shot = Shot(job, start, direction, grid)
+    picture = shot if end is None else Morph(job, shot, Shot(job, end, direction, grid, path=shot.camera))
+    weather = Weather(job, direction, shot)
+
+    def draw(frame: int, out: Planes) -> None:
+        seen = picture.draw(frame, out)
+        weather.draw(frame, out, seen)
+
+    return draw
+
+
+def _first(job: Job) -> Canvas:
+    if job.image is not None:
+        return fit(load(job.image), job.width, job.height, job.ratio)
+    return paint.scene(job.prompt, job.seed, job.width, job.height)

@@ -1,0 +1,172 @@
+"""What moves by itself in front of the camera: water, leaves, clouds, things afloat, a breathing subject.
+
+Movements are displacements of points of the still, in short sides, weighted by the scene's masks.
+Each starts from nothing within the first 0.6 s, so that the first frame is the picture itself, and
+none reaches the canvas's edge with any strength.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from seedance_lab.local.render import noise
+from seedance_lab.local.render.planes import F64
+from seedance_lab.local.render.scene import Scene
+from seedance_lab.local.render.things import Part
+from seedance_lab.local.render.words import Direction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Local:
+    """Strengths and seeds of the local movements of one picture.
+
+    Attributes:
+        wind: Strength; 0 is none. Likewise `water`, `clouds`, `sway`, `drift`.
+        parts: The things that move as one piece, in short sides from the frame's middle.
+        horizon: Row in short sides from the frame's middle.
+        bottom: The frame's lower edge, likewise.
+        half: Half the frame's width and height, in short sides.
+    """
+
+    seed: int
+    wind: float
+    water: float
+    clouds: float
+    sway: float
+    drift: float
+    parts: tuple[Part, ...]
+    horizon: float
+    bottom: float
+    half: tuple[float, float]
+    seconds: float
+
+    def shift(self, t: float, x: F64, y: F64, maps: F64, parts: F64, phases: F64) -> tuple[F64, F64]:
+        """Displacement (dx, dy) of the points (x, y) of the still at time `t` in seconds."""
+        dx, dy = np.zeros_like(x), np.zeros_like(y)
+        start = noise.smoothstep(0.0, 0.6, t)
+        if start == 0.0:
+            return dx, dy
+        if self.water:
+            wet = np.nonzero(maps[..., 1].any(axis=1))[0]
+            if len(wet):
+                rows = slice(
+                    int(wet[0]), int(wet[-1]) + 1
+                )  # half the picture is no water, and sines are dear
+                wx, wy = self._waves(t, x[rows], y[rows], phases[rows])
+                amount = start * self.water * maps[rows, :, 1]
+                dx[rows] += amount * wx
+                dy[rows] += amount * wy
+        leafy = np.nonzero(maps[..., 3].any(axis=1))[0]
+        if self.wind and len(leafy):
+            rows = slice(int(leafy[0]), int(leafy[-1]) + 1)
+            gust = start * self.wind * maps[rows, :, 3] * self._gusts(t, x[rows], y[rows], phases[rows])
+            dx[rows] += gust
+            dy[rows] += 0.3 * gust
+        if self.clouds:
+            inside = np.clip(1.15 - np.abs(x) / self.half[0], 0, 0.15) / 0.15
+            inside *= np.clip(1.15 - np.abs(y) / self.half[1], 0, 0.15) / 0.15
+            course = (
+                noise.sign(self.seed, "clouds")
+                * 0.010
+                * t
+                / max(2.0, self.seconds)
+                * min(1.6, 0.5 + 0.1 * self.seconds)
+            )
+            amount = self.clouds * maps[..., 2] * inside
+            dx -= amount * (course * 2 + 0.003 * start * np.sin(0.5 * t + 3 * phases[..., 0] + 2 * y))
+            dy -= amount * 0.003 * start * np.sin(0.4 * t + 3 * phases[..., 1] + 2 * x)
+        for i, part in enumerate(self.parts):
+            px, py = self._part(t, i, part, x, y)
+            dx -= start * parts[..., i] * px
+            dy -= start * parts[..., i] * py
+        return dx, dy
+
+    def _waves(self, t: float, x: F64, y: F64, phases: F64) -> tuple[F64, F64]:
+        """Travelling waves in perspective: small and flat at the horizon, long and tall in front."""
+        v = np.clip((y - self.horizon) / max(0.05, self.bottom - self.horizon), 0.0, 1.3)
+        rows = np.log2(v + 0.09)
+        wide = x / (v + 0.16)
+        up, along = np.zeros_like(x), np.zeros_like(x)
+        for i, (k_row, k_wide, speed) in enumerate(
+            ((5.2, 1.1, 2.3), (8.3, -2.3, 3.1), (12.5, 3.7, 4.3), (3.1, 0.5, 1.4))
+        ):
+            phase = math.tau * noise.uniform(self.seed, "wave", i)
+            skew = noise.between(self.seed, "wave/skew", 0.7, 1.3, i)
+            angle = k_row * rows + skew * k_wide * wide + 1.6 * phases[..., i % 2] - speed * t + phase
+            wave = np.sin(angle)
+            up += wave * (1.0, 0.6, 0.35, 1.0)[i]
+            if i in (0, 3):
+                along += np.cos(angle)
+        size = 0.0011 + 0.0062 * v
+        return along * size * 0.55, up * size * 0.75
+
+    def _gusts(self, t: float, x: F64, y: F64, phases: F64) -> F64:
+        """Leaves in the wind: a gust that travels across, and a faster tremble with a noisy phase."""
+        way = noise.sign(self.seed, "wind")
+        p = math.tau * noise.uniform(self.seed, "wind/phase")
+        gust = 0.6 + 0.4 * np.sin(1.1 * t - 2.2 * way * x + p + phases[..., 1])
+        sway = np.sin(2.3 * t - 3.5 * way * x + 2.5 * phases[..., 0] + p)
+        tremble = np.sin(6.1 * t - 9 * way * x + 5 * phases[..., 1] + 7 * y)
+        return np.asarray(way * 0.0055 * gust * (0.35 + 0.75 * sway + 0.3 * tremble))
+
+    def _part(self, t: float, i: int, part: Part, x: F64, y: F64) -> tuple[F64, F64]:
+        """A thing as one piece: it heaves, rolls about its foot, drifts off, or breathes."""
+        p = math.tau * noise.uniform(self.seed, "part", i)
+        rate = noise.between(self.seed, "part/rate", 1.4, 2.0, i)
+        heave = math.sin(rate * t + p) - math.sin(p)
+        rock = math.sin(rate * 0.73 * t + 1.7 * p) - math.sin(1.7 * p)
+        px, py = np.zeros_like(x), np.zeros_like(y)
+        small = min(1.0, max(0.25, part.size / 0.16))  # what is small is far away
+        if self.drift:
+            angle = 0.014 * small * self.drift * rock
+            away = noise.between(self.seed, "part/away", 0.5, 1.0, i) * (
+                noise.sign(self.seed, "part/side", i)
+            )
+            gone = 0.034 * small * self.drift * away * t / max(3.0, self.seconds)
+            px += gone - angle * (y - part.foot)
+            py += 0.0055 * small * self.drift * heave + angle * (x - part.x) * 0.6
+        if self.sway:
+            breath = 0.5 - 0.5 * math.cos(2.2 * t)
+            lean = 0.012 * self.sway * rock
+            px += -lean * (y - part.foot) + 0.010 * self.sway * breath * (x - part.x)
+            py += 0.012 * self.sway * breath * (y - part.foot)
+        return px, py
+
+
+def plan(
+    direction: Direction,
+    scene: Scene,
+    *,
+    seed: int,
+    half: tuple[float, float],
+    seconds: float,
+    origin: tuple[float, float],
+    short: float,
+) -> Local:
+    """Choose what moves: what the prompt names, if the picture seems to have it, and what the picture suggests."""
+    said = direction.local
+    energy = direction.energy * noise.between(seed, "energy", 0.85, 1.2)
+    wind = energy * (1.5 if "wind" in said else 0.6) if scene.foliage > 0.02 else 0.0
+    water = energy * (1.25 if "water" in said else 0.9) if scene.water > 0.02 else 0.0
+    clouds = energy * (1.6 if "clouds" in said else 0.8) if scene.sky > 0.05 else 0.0
+    afloat = scene.afloat
+    drift = energy * (1.5 if "drift" in said else 0.9) if afloat or "drift" in said else 0.0
+    sway = 0.0 if afloat else energy * (2.2 if "sway" in said else 0.2)
+    parts = tuple(
+        Part((p.x - origin[0]) / short, (p.y - origin[1]) / short, (p.foot - origin[1]) / short, p.size)
+        for p in scene.parts
+    )
+    return Local(
+        seed=seed,
+        wind=wind,
+        water=water,
+        clouds=clouds,
+        sway=sway,
+        drift=drift,
+        parts=parts,
+        horizon=(scene.horizon - origin[1]) / short,
+        bottom=half[1],
+        half=half,
+        seconds=seconds,
+    )

@@ -1,0 +1,115 @@
+"""What stands out: the subject, boats and other things afloat, as masks that can move in one piece."""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from seedance_lab.local.render.planes import F32, U8
+
+MOST = 4  # masks fit into the four channels of one lookup
+
+
+class Part(NamedTuple):
+    """A thing that moves as one piece: its centre and foot in canvas pixels, its size in short sides."""
+
+    x: float
+    y: float
+    foot: float
+    size: float
+
+
+def objects(lab: U8, sky: F32, water: F32) -> U8:
+    """What stands out from its surroundings, as 0 or 1: different from a wide median of the picture."""
+    h, w = lab.shape[:2]
+    background = cv2.medianBlur(lab, min((min(h, w) // 3) | 1, 91))
+    out = np.abs(lab.astype(np.float32) - background) @ np.array([0.7, 1.0, 1.0], np.float32)
+    score = cv2.blur(out.astype(np.float32), (3, 3)) * (1 - 0.5 * sky) * (1 - 0.35 * water)
+    level, _ = cv2.threshold(np.clip(score * 2, 0, 255).astype(np.uint8), 0, 1, cv2.THRESH_OTSU)
+    mask = (score * 2 > max(40.0, min(90.0, level))).astype(np.uint8)
+    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)), np.uint8)
+
+
+def largest(objects: U8) -> U8:
+    """The component most worth looking at, as 0 or 1: large and central."""
+    h, w = objects.shape
+    n, labels, stats, centres = cv2.connectedComponentsWithStats(objects, connectivity=8)
+    best, best_score = 0, 0.0
+    for i in range(1, n):
+        area = stats[i, cv2.CC_STAT_AREA] / (h * w)
+        if not 0.006 < area < 0.5:
+            continue
+        dx, dy = centres[i][0] / w - 0.5, centres[i][1] / h - 0.52
+        score = float(min(area, 0.12)) / (1 + (dx / 0.25) ** 2 + (dy / 0.3) ** 2)
+        if score > best_score:
+            best, best_score = i, score
+    return (labels == best).astype(np.uint8) if best else np.zeros_like(objects)
+
+
+def afloat(lab: U8, objects: U8, edges: F32, water: F32, row: float) -> list[U8]:
+    """Boats and the like, largest first: a hull amid water, and what rises above it in the same columns."""
+    h, w = objects.shape
+    start = int(row) + 1
+    hulls = objects.copy()
+    hulls[: start + 1] = 0
+    wet = cv2.dilate(water, np.ones((3, 9), np.uint8))
+    n, labels, stats, _ = cv2.connectedComponentsWithStats(hulls, connectivity=8)
+    found: list[U8] = []
+    for i in range(1, n):
+        x, y, width, height, area = (int(v) for v in stats[i])
+        if area < 0.0008 * h * w or width > 0.3 * w or x < 2 or x + width > w - 2 or y + height > h - 2:
+            continue
+        mask = (labels == i).astype(np.uint8)
+        mask |= _rising(lab, x, x + width, y + height // 2, y + height - int(2.2 * width) - 4)
+        around = cv2.dilate(mask, np.ones((3, 9), np.uint8)) - mask
+        around[: y + height // 2] = 0
+        rim = cv2.dilate(mask, np.ones((3, 3), np.uint8)) - cv2.erode(mask, np.ones((3, 3), np.uint8))
+        if around.any() and float(wet[around > 0].mean()) > 0.6 and float(edges[rim > 0].mean()) > 62:
+            found.append(mask)
+    found.sort(key=lambda mask: -int(mask.sum()))
+    return found[:MOST]
+
+
+def _rising(lab: U8, left: int, right: int, foot: int, highest: int) -> U8:
+    """Mast and sails above a hull: what differs, row by row, from an even background on both sides of it."""
+    mask = np.zeros(lab.shape[:2], np.uint8)
+    weights = np.array([0.7, 1.0, 1.0], np.float32)
+    wide = lab.shape[1]
+    missing = 0
+    for row in range(foot, max(0, highest), -1):
+        line = lab[row].astype(np.float32)
+        sides = (line[max(0, left - 8) : max(1, left - 2)], line[min(wide - 1, right + 2) : right + 8])
+        if any(float((np.abs(side - side.mean(axis=0)) @ weights).max()) > 34 for side in sides):
+            missing += 1  # houses or the like: what belongs to the boat cannot be told
+            if missing > 6:
+                break
+            continue
+        apart = np.min([np.abs(line[left:right] - side.mean(axis=0)) @ weights for side in sides], axis=0)
+        mask[row, left:right] = apart > 26
+        missing = 0 if mask[row].any() else missing + 1
+        if missing > 6:
+            break
+    return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)), np.uint8)
+
+
+def parts(things: list[U8], row: float, k: float, short: int) -> tuple[F32, tuple[Part, ...]]:
+    """Soft masks over things that move as one piece, at most 4; they add up to 1 at most."""
+    h, w = things[0].shape if things else (1, 1)
+    masks = np.zeros((h, w, MOST), np.float32)
+    parts = []
+    for i, mask in enumerate(things):
+        ys, xs = np.nonzero(mask)
+        size = float(np.sqrt(len(xs))) / k / short
+        reach = max(3, int(0.045 * min(h, w))) | 1
+        outline = cv2.convexHull(np.column_stack([xs, ys]).astype(np.int32))
+        grown = cv2.dilate(
+            cv2.fillConvexPoly(np.zeros_like(mask), outline, 1),
+            cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)),
+        ).astype(np.float32)
+        masks[:, :, i] = cv2.blur(cv2.blur(grown, (reach, reach)), (reach, reach))
+        top = int(ys.min())
+        if top > row - 3:  # it does not reach above the horizon, so it takes nothing there along
+            ramp = np.clip((np.arange(h) - (top - 5)) / 4, 0, 1).astype(np.float32)
+            masks[:, :, i] *= ramp[:, None]
+        parts.append(Part(float(xs.mean()) / k, float(ys.mean()) / k, float(ys.max()) / k, size))
+    return masks / np.maximum(1.0, masks.sum(axis=2, keepdims=True)), tuple(parts)

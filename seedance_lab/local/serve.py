@@ -1,0 +1,189 @@
+"""Puts the engine on a port, for curl, the JavaScript client and the unmodified Python client.
+
+`python -m seedance_lab.local.serve --folder DIR --stub` is for tests; people use `seedance-lab serve`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from seedance_lab.errors import EngineError
+from seedance_lab.local.app import create_app
+from seedance_lab.local.pool import WorkerPool
+from seedance_lab.local.renderer import Renderer
+from seedance_lab.local.service import Service
+from seedance_lab.local.stub import StubRenderer
+
+_GRACE_S = 2
+_BACKLOG = 1024
+
+
+def serve(
+    folder: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    slots: int = 2,
+    stub: bool = False,
+    workers: int | None = None,
+    hosts: Collection[str] = (),
+    announce: Callable[[str], None],
+) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+        folder: The engine's folder; made when missing.
+        host: Address to listen on. Anything but loopback lets other machines in.
+        port: 0 takes a free one.
+        slots: Requests that run at a time.
+        stub: Still clips at once instead of rendered ones.
+        workers: Render processes; default: one for each processor.
+        hosts: Further names by which callers may address this server, besides loopback and `host`.
+        announce: Called once with the base URL, when it answers.
+
+    Raises:
+        EngineError: The folder is in use, or the port is taken.
+    """
+    with _logged(folder), _listening(host, port) as listener:
+        asyncio.run(
+            _serve(folder, listener, host, slots, stub=stub, workers=workers, hosts=hosts, announce=announce)
+        )
+
+
+async def _serve(
+    folder: Path,
+    listener: socket.socket,
+    host: str,
+    slots: int,
+    *,
+    stub: bool,
+    workers: int | None,
+    hosts: Collection[str],
+    announce: Callable[[str], None],
+) -> None:
+    renderer: Renderer = StubRenderer() if stub else WorkerPool(workers=workers, log=folder / "workers.log")
+    service = Service(folder, slots=slots, renderer=renderer)
+    await service.start()
+    try:
+        config = uvicorn.Config(
+            create_app(service, hosts={host, *hosts}),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+        server = _Server(config, lambda: announce(_url(host, listener)))
+        _stop_on_signals(server)
+        await server.serve(sockets=[listener])
+    finally:
+        await service.aclose()
+
+
+class _Server(uvicorn.Server):
+    """Tells when it answers, and leaves the signals to us.
+
+    Uvicorn raises them again when it is done, which would turn a clean stop into a death by signal.
+    """
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _stop_on_signals(server: uvicorn.Server) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # In a thread that is not the main one, signals are somebody else's.
+        with contextlib.suppress(ValueError, RuntimeError):
+            loop.add_signal_handler(number, setattr, server, "should_exit", True)
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named in full: asyncio turns Nagle's delay (40 ms for each answer) off only where it can read TCP here.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+            listener.listen(_BACKLOG)
+        except (OSError, OverflowError) as error:
+            raise EngineError(
+                f"The engine cannot listen on {host}:{port}: {error}. Nothing was sent. "
+                "Use another port, or 0 for a free one."
+            ) from error
+        yield listener
+    finally:
+        listener.close()
+
+
+@contextlib.contextmanager
+def _logged(folder: Path) -> Iterator[None]:
+    """What the server has to say goes to a file in its folder, not to the terminal."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(folder / "server.log", delay=True)
+    except OSError as error:
+        raise EngineError(
+            f"The engine's folder {folder} cannot be used: {error}. Nothing was sent. "
+            "Use a folder that can be written to."
+        ) from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    loggers = [logging.getLogger(name) for name in ("uvicorn", "seedance_lab.local")]
+    before = [logger.propagate for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, propagate in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.propagate = propagate
+        handler.close()
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  # a comparison
+    return f"http://{shown}:{port}"
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--slots", type=int, default=2)
+    parser.add_argument("--workers", type=int)
+    parser.add_argument("--stub", action="store_true")
+    options = parser.parse_args()
+    try:
+        serve(**vars(options), announce=lambda url: print(url, flush=True))  # noqa: T201  # for tests that wait for it
+    except EngineError as error:
+        parser.exit(1, f"{error}\n")
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,579 @@
+"""What the panel knows and decides, without anything that draws.
+
+Fields hold what a person typed; the plan, the price and the errors follow from them, and an error stays
+with the field that it belongs to. All methods may be called from any thread: a notebook runs a widget's
+callbacks beside its cells. What was set by hand can be read back as code (`as_code`).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+from seedance_lab import image as images
+from seedance_lab.axes import parse, values_of
+from seedance_lab.endpoints import ENDPOINTS, LITE, Endpoint, Size, find
+from seedance_lab.errors import BudgetError, LabError, near
+from seedance_lab.image import Picture
+from seedance_lab.plan import Plan, sweep
+from seedance_lab.progress import Snapshot
+from seedance_lab.request import Request
+from seedance_lab.runner import Options, check_budget
+from seedance_lab.study import Run, Study
+
+Camera = Literal["moving", "fixed", "both"]
+
+MOST = 2000
+"""A plan of the panel is made anew at each key press, so larger ones belong into code."""
+
+PROMPT = "the camera slowly pushes in while the scene comes to life"
+"""The prompt that a new panel begins with, so that a picture is all that is missing."""
+
+_STAND_IN = Picture(sha256="", size=Size(1280, 720), media_type="image/jpeg", n_bytes=0, name="")
+"""Takes the picture's place while there is none, so that the other fields are judged all the same."""
+
+
+class Upload(NamedTuple):
+    """A picture that came from the browser."""
+
+    name: str
+    data: bytes
+
+
+ImageField = str | bytes | os.PathLike[str] | Upload | Picture | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """What a person typed or chose.
+
+    Attributes:
+        image: First frame: a path or URL, bytes, or an upload.
+        end_image: Last frame, likewise.
+        prompt: One prompt a line; several lines are an axis.
+        seed: Text form: `1-3`, `7,11`, `random`; empty is random.
+        duration: Text form, in seconds: `5`, `2-4`, `2..12..2`.
+        resolution: One or several.
+        aspect_ratio: One or several.
+        camera: `moving`, `fixed`, or `both` as an axis.
+        repeat: Replicates of each request.
+        endpoint: An alias.
+        budget_usd: Text: the most that the study may have spent; needed where it costs money.
+        confirmed: Whether the price that is shown now was agreed to; any other change takes it back.
+    """
+
+    image: ImageField = None
+    end_image: ImageField = None
+    prompt: str = PROMPT
+    seed: str = "1-2"
+    duration: str = "5"
+    resolution: tuple[str, ...] = ("720p",)
+    aspect_ratio: tuple[str, ...] = ("auto",)
+    camera: Camera = "moving"
+    repeat: int = 1
+    endpoint: str = LITE.alias
+    budget_usd: str = ""
+    confirmed: bool = False
+
+
+class Problem(NamedTuple):
+    """Why a field keeps the plan from being run.
+
+    Attributes:
+        text: For people.
+        missing: Nothing was given yet; not a mistake.
+    """
+
+    text: str
+    missing: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Derived:
+    """What follows from the fields."""
+
+    plan: Plan | None
+    inputs: Mapping[str, Any]
+    problems: Mapping[str, Problem]
+    n_requests: int | None
+
+
+class PanelControl:
+    """The panel's state and decisions.
+
+    Args:
+        study: What runs the plan.
+        in_flight: Requests at the service at a time.
+        defaults: First values of `Fields`, or of `sweep`: `seed=range(3)`, `prompt=[…]`, `camera_fixed=True`
+            are understood too.
+
+    Raises:
+        LabError: No such field.
+    """
+
+    def __init__(self, study: Study, *, in_flight: int = 4, **defaults: Any) -> None:
+        self.study = study
+        self.in_flight = in_flight
+        self._lock = threading.RLock()
+        self._pictures: dict[Any, Picture] = {}
+        self._run: Run | None = None
+        self._failed: str = ""
+        self._fields = _given(defaults)
+        self._derived = self._derive()
+
+    # ── state ───────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def fields(self) -> Fields:
+        """What is in the fields."""
+        return self._fields
+
+    def set(self, **changes: Any) -> None:
+        """Change fields; anything but `confirmed` takes the confirmation back."""
+        with self._lock:
+            if set(changes) - {"confirmed"}:
+                changes = {"confirmed": False, **changes}
+            self._failed = ""
+            self._fields = replace(self._fields, **changes)
+            self._derived = self._derive()
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan, knowing what the study has paid for; None while a field keeps it from being made."""
+        return self._derived.plan
+
+    @property
+    def errors(self) -> dict[str, Problem]:
+        """What keeps the plan from being run, by field; `plan` and `run` for what belongs to none."""
+        with self._lock:
+            problems = dict(self._derived.problems)
+            if self._failed:
+                problems["run"] = Problem(self._failed)
+            return problems
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The chosen endpoint; the first where there is no such one."""
+        try:
+            return find(self._fields.endpoint)
+        except LabError:
+            return ENDPOINTS[0]
+
+    def options(self, field: str) -> tuple[str, ...]:
+        """What can be chosen for a field: what the endpoint offers, and what is chosen all the same."""
+        offered = self.endpoint.options(field)
+        chosen: tuple[str, ...] = getattr(self._fields, field)
+        return (*offered, *(value for value in chosen if value not in offered))
+
+    @property
+    def picture(self) -> Picture | None:
+        """The first frame, once it is one that the service takes."""
+        return self._picture("image")[0]
+
+    @property
+    def end_picture(self) -> Picture | None:
+        """The last frame, likewise."""
+        return self._picture("end_image")[0]
+
+    @property
+    def price_text(self) -> str:
+        """How many, how much, how long: in one line."""
+        plan, n = self.plan, self._derived.n_requests
+        if plan is None:
+            missing = [p for p in self._derived.problems.values() if p.missing]
+            left = missing[0].text if missing and len(missing) == len(self._derived.problems) else ""
+            count = _count(n) if n else "No plan yet"
+            return f"{count} · {left or 'mend the marked fields to see the price'}"
+        _, n_paid, video_s, usd, minutes = plan.estimate()
+        read = min(request.endpoint.price.read for request in plan)
+        count = _count(len(plan))
+        if n_paid:
+            count += f", {'all' if n_paid == len(plan) else n_paid} {self._paid_word}"
+        if n_paid == len(plan):
+            return f"{count} · nothing to {'make' if self.study.place.free else 'pay'}"
+        price = "price unknown" if usd is None else f"${usd:,.2f}"
+        if self.study.place.free:
+            there = price if usd is None else f"{price} at fal's list price of {read}"
+            return f"{count} · {video_s:,} s of video · $0.00 here, free engine ({there})"
+        return (
+            f"{count} · {video_s:,} s of video · {price} at list price of {read} · about {_minutes(minutes)}"
+        )
+
+    @property
+    def _paid_word(self) -> str:
+        return "made already" if self.study.place.free else "paid for already"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know before paying."""
+        endpoint = self.endpoint.note if self.study.place.hosted else ""
+        return tuple(note for note in (endpoint, *(self.plan.notes if self.plan else ())) if note)
+
+    @property
+    def needs_confirm(self) -> bool:
+        """Whether running costs money, so that it takes a budget and a yes."""
+        return self.study.place.hosted
+
+    @property
+    def confirm_text(self) -> str:
+        """What is agreed to; empty while there is nothing to agree to."""
+        if not self.needs_confirm or self.plan is None or not self.plan.todo:
+            return ""
+        if "budget_usd" in self._derived.problems:
+            return ""
+        _, _, _, usd, _ = self.plan.estimate()
+        n = len(self.plan.todo)
+        price = "at an unknown price" if usd is None else f"for about ${usd:,.2f}"
+        return f"Send {_count(n)} to {self.study.place.name} {price}"
+
+    @property
+    def can_run(self) -> bool:
+        """Whether `run` would do something."""
+        with self._lock:
+            if self.plan is None or self._derived.problems or self.running:
+                return False
+            return self._fields.confirmed or not self.confirm_text
+
+    # ── running ─────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def current(self) -> Run | None:
+        """The run that was begun last."""
+        return self._run
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way."""
+        return self._run is not None and not self._run.done
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run begins nothing new."""
+        return self._run is not None and self._run.state == "stopping"
+
+    def run(self) -> Run | None:
+        """Run the plan; None when it cannot be run now, and `errors` says why."""
+        with self._lock:
+            if not self.can_run:
+                return None
+            assert self.plan is not None
+            try:
+                budget = _budget(self._fields.budget_usd)
+                self._run = self.study.start(self.plan, budget_usd=budget, in_flight=self.in_flight)
+            except (LabError, OSError) as error:
+                self._failed = str(error)
+                return None
+            self._failed = ""
+            self._fields = replace(self._fields, confirmed=False)
+            return self._run
+
+    def stop(self) -> None:
+        """Begin nothing new; what is at the service is still saved."""
+        if self._run is not None:
+            self._run.stop()
+
+    def cancel(self) -> None:
+        """Stop, and ask the service to take back what is there."""
+        if self._run is not None:
+            self._run.cancel()
+
+    def snapshot(self) -> Snapshot | None:
+        """How far the run is; None before the first one."""
+        return self._run.snapshot() if self._run is not None else None
+
+    def refresh(self) -> None:
+        """Take notice of what has changed outside: a run that is over, clips that are paid for."""
+        with self._lock:
+            if self._run is not None and self._run.done:
+                try:
+                    self._run.check()
+                except (LabError, OSError) as error:
+                    self._failed = str(error)
+            self._derived = self._derive()
+
+    # ── as code ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def as_code(self, *, run: bool = True) -> str:
+        """Python that makes the same plan: the same keys.
+
+        An uploaded picture is kept in the study's `inputs/` first, so that the code can name it.
+
+        Args:
+            run: Whether the code also runs it.
+
+        Raises:
+            LabError: There is no plan, because of what is in the fields.
+            OSError: The uploaded picture cannot be written.
+        """
+        with self._lock:
+            if self.plan is None:
+                why = "; ".join(f"{name}: {p.text}" for name, p in self._derived.problems.items())
+                raise LabError(f"There is no plan to write down. {why}")
+            inputs = {**self._derived.inputs}
+            for name in ("image", "end_image"):
+                if name in inputs:
+                    inputs[name] = self._source(name, inputs[name])
+            if self._fields.repeat > 1:
+                inputs["repeat"] = self._fields.repeat
+            budget = _budget(self._fields.budget_usd)
+        arguments = "".join(f"    {name}={_code(value)},\n" for name, value in inputs.items())
+        place = self.study.place.name
+        engine = "" if place == "local" else f", engine={place!r}"
+        if not self.study.track:
+            engine += ", track=False"
+        code = f"import seedance_lab as lab\n\nplan = lab.sweep(\n{arguments})\n"
+        if run:
+            paid = "" if budget is None else f", budget_usd={budget:g}"
+            code += f"study = lab.Study({str(self.study.folder)!r}{engine})\nrun = study.run(plan{paid})\n"
+        return code
+
+    def _source(self, field: str, picture: Picture) -> str:
+        """What names the picture in code."""
+        given = getattr(self._fields, field)
+        if isinstance(given, str | os.PathLike):
+            return os.fspath(given)
+        path = self.study.folder / "inputs" / picture.sha256
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = path.with_name(f".{path.name}.part")
+            part.write_bytes(picture.read())
+            part.replace(path)
+        return str(path)
+
+    # ── deriving ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _derive(self) -> _Derived:
+        """The plan, or what keeps it from being made, by field."""
+        problems: dict[str, Problem] = {}
+        try:
+            endpoint = find(self._fields.endpoint)
+        except LabError as error:
+            return _Derived(plan=None, inputs={}, problems={"endpoint": _problem(error)}, n_requests=None)
+        inputs: dict[str, Any] = {} if endpoint is LITE else {"endpoint": endpoint.alias}
+        for name, takes in (("image", endpoint.takes_image), ("end_image", endpoint.takes_end_image)):
+            picture, problem = self._picture(name)
+            if problem is None and picture is not None and not takes:
+                problem = Problem(f"{endpoint.name} takes no {name.replace('_', ' ')}: remove it.")
+            if problem is None and picture is None and takes and name == "image":
+                problem = Problem("Choose a picture.", missing=True)
+            if problem is not None:
+                problems[name] = problem
+            elif picture is not None:
+                inputs[name] = picture
+        n = self._repeat(problems)
+        for name, read in self._axes().items():
+            try:
+                values = read()
+                _check(endpoint, name, values)
+            except LabError as error:
+                problems[_FIELD.get(name, name)] = _problem(error)
+                continue
+            n *= len(values)
+            if name not in _UNSAID or values != [endpoint.input.model_fields[name].default]:
+                inputs[name] = values
+        if n > MOST:
+            problems["plan"] = Problem(
+                f"{n:,} requests are more than the panel's {MOST:,}. Take fewer values, or use lab.sweep(…)."
+            )
+        counted = None if set(problems) - {"image", "end_image", "plan"} else n
+        plan = None if problems else self._swept(inputs, problems)
+        if plan is not None:
+            self._check_budget(plan, problems)
+        return _Derived(plan=plan, inputs=inputs, problems=problems, n_requests=counted)
+
+    def _axes(self) -> dict[str, Callable[[], Sequence[Any]]]:
+        """How the values of each input are read, in the order of the plan's product."""
+        f = self._fields
+        return {
+            "prompt": lambda: _prompts(f.prompt),
+            "resolution": lambda: _ticked("resolution", f.resolution),
+            "aspect_ratio": lambda: _ticked("aspect ratio", f.aspect_ratio),
+            "camera_fixed": lambda: {"moving": [False], "fixed": [True], "both": [False, True]}[f.camera],
+            "duration": lambda: parse("duration", f.duration),
+            "seed": lambda: parse("seed", f.seed.strip() or "random"),
+        }
+
+    def _repeat(self, problems: dict[str, Problem]) -> int:
+        repeat = self._fields.repeat
+        if isinstance(repeat, bool) or not isinstance(repeat, int) or not 1 <= repeat <= MOST:
+            problems["repeat"] = Problem(f"repeat={repeat!r} must be 1 to {MOST}.")
+            return 1
+        return repeat
+
+    def _swept(self, inputs: Mapping[str, Any], problems: dict[str, Problem]) -> Plan | None:
+        try:
+            return self.study.preview(sweep(**inputs, repeat=self._fields.repeat))
+        except LabError as error:
+            problems["plan"] = _problem(error)
+            return None
+
+    def _check_budget(self, plan: Plan, problems: dict[str, Problem]) -> None:
+        if not self.needs_confirm:
+            return
+        if not self._fields.budget_usd.strip() and plan.todo:
+            problems["budget_usd"] = Problem("Say how much this study may spend, in dollars.", missing=True)
+            return
+        try:
+            options = Options(budget_usd=_budget(self._fields.budget_usd), in_flight=self.in_flight)
+            check_budget(self.study.place, plan, self.study.records(), options)
+        except LabError as error:
+            problems["budget_usd"] = _problem(error)
+
+    def _picture(self, field: str) -> tuple[Picture | None, Problem | None]:
+        """The picture of a field, read once for as long as its file stays the same."""
+        given: ImageField = getattr(self._fields, field)
+        if isinstance(given, str):
+            given = given.strip()
+        if not given:
+            return None, None
+        known_as = _identity(given)
+        try:
+            if known_as not in self._pictures:
+                loaded = images.load(given.data if isinstance(given, Upload) else given)
+                self._pictures[known_as] = (
+                    replace(loaded, name=given.name) if isinstance(given, Upload) else loaded
+                )
+            return self._pictures[known_as], None
+        except LabError as error:
+            return None, _problem(error)
+
+
+_FIELD = {"camera_fixed": "camera"}
+"""Input → the field that holds it, where they differ."""
+
+
+_UNSAID = frozenset({"aspect_ratio", "camera_fixed"})
+"""Inputs that the code leaves out while they have the endpoint's default."""
+
+
+def _identity(source: Any) -> Any:
+    """What a picture is known by while the panel is open; a file that was changed is another one."""
+    if isinstance(source, Upload | Picture | bytes):
+        return source
+    text = os.fspath(source)
+    try:
+        stat = Path(text).expanduser().stat()
+    except (OSError, ValueError):
+        return text
+    return text, stat.st_mtime_ns, stat.st_size
+
+
+def _given(defaults: Mapping[str, Any]) -> Fields:
+    """The first fields, from values in the forms that `sweep` takes."""
+    known = [f.name for f in fields(Fields) if f.name != "confirmed"]
+    given: dict[str, Any] = {}
+    for name, value in defaults.items():
+        if name == "camera_fixed":
+            chosen = set(values_of(name, value))
+            given["camera"] = "both" if len(chosen) == 2 else "fixed" if True in chosen else "moving"
+        elif name not in known:
+            raise LabError(
+                f"The panel has no field {name!r}.{near(name, [*known, 'camera_fixed'])} It has "
+                f"{', '.join(known)}."
+            )
+        elif name == "prompt":
+            given[name] = _one_a_line(value)
+        elif name in {"seed", "duration"}:
+            given[name] = value if isinstance(value, str) else _text_form(values_of(name, value))
+        elif name in {"resolution", "aspect_ratio"}:
+            given[name] = tuple(values_of(name, value))
+        elif name == "camera" and value not in get_args(Camera):
+            raise LabError(f"camera={value!r} is not known; it is {', '.join(get_args(Camera))}.")
+        elif name == "budget_usd":
+            given[name] = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+        elif name == "endpoint":
+            given[name] = find(value).alias
+        else:
+            given[name] = value
+    endpoint = find(given.get("endpoint", LITE))
+    for name in ("resolution", "aspect_ratio"):
+        given.setdefault(name, (str(endpoint.input.model_fields[name].default),))
+    return Fields(**given)
+
+
+def _one_a_line(value: Any) -> str:
+    prompts = [str(v) for v in values_of("prompt", value)] if not isinstance(value, str) else [value]
+    if not isinstance(value, str) and any("\n" in prompt for prompt in prompts):
+        raise LabError("The panel takes one prompt a line, so a prompt must have no line break in it.")
+    return "\n".join(prompts)
+
+
+def _text_form(values: Sequence[Any]) -> str:
+    """`1-3`, `2..12..2` or `1,5,7`."""
+    if len(values) > 2 and all(isinstance(v, int) for v in values):
+        step = values[1] - values[0]
+        if step > 0 and list(values) == list(range(values[0], values[-1] + 1, step)):
+            span = f"{values[0]}-{values[-1]}"
+            return span if step == 1 else f"{values[0]}..{values[-1]}..{step}"
+    return ",".join("random" if v is None else str(v) for v in values)
+
+
+def _prompts(text: str) -> list[str]:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise LabError("Say what should happen in the clip.")
+    return list(dict.fromkeys(lines))
+
+
+def _ticked(name: str, values: Sequence[str]) -> list[str]:
+    if not values:
+        raise LabError(f"Choose at least one {name}.")
+    return list(values)
+
+
+def _check(endpoint: Endpoint, name: str, values: Sequence[Any]) -> None:
+    """Hold each value against the endpoint, by itself.
+
+    Raises:
+        LabError: The first one that the endpoint does not take.
+    """
+    if len(values) > MOST:
+        raise LabError(f"{len(values):,} values are more than the panel's {MOST:,} requests.")
+    picture = _STAND_IN if endpoint.takes_image else None
+    for value in values:
+        Request(endpoint=endpoint, image=picture, **{"prompt": "…", name: value})
+
+
+def _budget(text: str) -> float | None:
+    text = text.strip().removeprefix("$").replace(",", "")
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise BudgetError(f"{text!r} is not a number of dollars; write 5 or 2.50.") from error
+
+
+def _problem(error: LabError) -> Problem:
+    # Beside a field it goes without saying that nothing was sent.
+    return Problem(str(error).replace(" Nothing was sent.", ""))
+
+
+def _count(n: int) -> str:
+    return f"{n:,} request{'s' if n != 1 else ''}"
+
+
+def _minutes(minutes: float) -> str:
+    return f"{max(1.0, minutes):,.0f} min" if minutes < 90 else f"{minutes / 60:,.1f} h"
+
+
+def _code(value: Any) -> str:
+    """A value as short Python."""
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        values = list(value)
+        if len(values) == 1:
+            return repr(values[0])
+        if len(values) > 2 and all(isinstance(v, int) and not isinstance(v, bool) for v in values):
+            step = values[1] - values[0]
+            spans = range(values[0], values[-1] + (1 if step > 0 else -1), step) if step else range(0)
+            if list(spans) == values:
+                first = "" if values[0] == 0 and step == 1 else f"{values[0]}, "
+                return f"range({first}{spans.stop}{f', {step}' if step != 1 else ''})"
+        if all(isinstance(v, str) for v in values) and sum(map(len, values)) > 60:
+            return "[\n" + "".join(f"        {v!r},\n" for v in values) + "    ]"
+        return repr(values)
+    return repr(value)

@@ -1,0 +1,132 @@
+"""What the tests of the embedded engine share: an engine in this process, one on a port, two renderers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import PIL.Image
+
+from seedance_lab.endpoints import LITE
+from seedance_lab.local import Service, StubRenderer, create_app
+from seedance_lab.local.renderer import Job, Rendered
+
+BASE = "http://local.seedance-lab.invalid"
+KEY = {"Authorization": "Key id:secret"}
+LITE_URL = f"/queue/{LITE.id}"
+
+
+def picture(width: int = 800, height: int = 600, *, kind: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    PIL.Image.new("RGB", (width, height), "teal").save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+class HeldRenderer:
+    """Renders nothing until it is told to: makes every moment of the queue observable."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self._held: dict[str, asyncio.Event] = {}
+        self._arrived = asyncio.Condition()
+
+    async def render(self, job: Job, *, on_progress: Callable[[float], None]) -> Rendered:
+        async with self._arrived:
+            self.jobs.append(job)
+            self._held[job.id] = asyncio.Event()
+            self._arrived.notify_all()
+        await self._held[job.id].wait()
+        job.out.write_bytes(b"clip")
+        on_progress(1.0)
+        return Rendered(48, 4, 0.0)
+
+    async def arrived(self, n_jobs: int) -> None:
+        async with self._arrived:
+            await asyncio.wait_for(self._arrived.wait_for(lambda: len(self.jobs) >= n_jobs), 5)
+
+    def release(self, request_id: str) -> None:
+        self._held[request_id].set()
+
+    async def aclose(self) -> None:
+        pass
+
+
+class Engine:
+    """A service, and a client of its application in this process."""
+
+    def __init__(self, service: Service, client: httpx.AsyncClient) -> None:
+        self.service = service
+        self.client = client
+
+    async def upload(self, data: bytes | None = None) -> str:
+        answer = await self.client.post(
+            "/cdn/files/upload",
+            content=picture() if data is None else data,
+            headers={"Content-Type": "image/png", "X-Fal-File-Name": "p.png"},
+        )
+        return str(answer.json()["access_url"])
+
+    async def submit(self, **arguments: Any) -> dict[str, Any]:
+        answer = await self.client.post(LITE_URL, json=arguments)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    async def result(self, **arguments: Any) -> httpx.Response:
+        handle = await self.submit(**arguments)
+        await asyncio.wait_for(self.service.wait(handle["request_id"]), 10)
+        return await self.client.get(handle["response_url"])
+
+
+@contextlib.asynccontextmanager
+async def engine(folder: Path, **options: Any) -> AsyncIterator[Engine]:
+    service = Service(folder, **{"renderer": StubRenderer(), **options})
+    await service.start()
+    try:
+        transport = httpx.ASGITransport(create_app(service))
+        async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=KEY) as client:
+            yield Engine(service, client)
+    finally:
+        await service.aclose()
+
+
+def start_server(folder: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "seedance_lab.local.serve", "--folder", str(folder), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    return process, process.stdout.readline().strip()
+
+
+@contextlib.contextmanager
+def server(folder: Path, *options: str) -> Iterator[str]:
+    """Base URL of an engine in a process of its own, killed without warning at the end."""
+    process, url = start_server(folder, *options)
+    try:
+        yield url
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def poll(done: Callable[[], bool], attempts: int = 500) -> None:
+    """Bounded polling across processes, where nothing can be awaited."""
+    for _ in range(attempts):
+        if done():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not happen")
