@@ -44,14 +44,22 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     seconds = int(sys.argv[2]) if len(sys.argv) > 2 else 5
     plain_opencv()
-    print(
-        f"{'size':>7} {'frames':>6} {'job s':>7} {'encode s':>8} {'job fps':>8} {'enc fps':>8} {'draw ms':>8} {'ratio':>6}"
-    )
+    titles = ("size", "frames", "job s", "encode s", "job fps", "enc fps", "draw ms", "ratio")
+    print("".join(f"{title:>9}" for title in titles))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "clip.mp4"
         for name, width, height in SIZES:
-            job = Job(image=PICTURE, end_image=None, prompt="slow push in, the boats drift", width=width, height=height,
-                      ratio=16 / 9, seconds=seconds, seed=0, camera_fixed=False)  # fmt: skip
+            job = Job(
+                image=PICTURE,
+                end_image=None,
+                prompt="slow push in, the boats drift",
+                width=width,
+                height=height,
+                ratio=16 / 9,
+                seconds=seconds,
+                seed=0,
+                camera_fixed=False,
+            )
             started = time.perf_counter()
             frames = ready(job)
             draw_ms = (time.perf_counter() - started) * 1000 / job.frames
@@ -65,6 +73,7 @@ def main() -> None:
                 bare.append(time.perf_counter() - started)
             a, b = statistics.median(whole), statistics.median(bare)
             ratio = statistics.median(x / y for x, y in zip(whole, bare, strict=True))
+            cells = (f"{a:.2f}", f"{b:.2f}", f"{job.frames / a:.0f}", f"{job.frames / b:.0f}")
             cells = (f"{a:.2f}", f"{b:.2f}", f"{job.frames / a:.0f}", f"{job.frames / b:.0f}")
             print(
                 "".join(f"{cell:>9}" for cell in (name, job.frames, *cells, f"{draw_ms:.2f}", f"{ratio:.2f}"))

@@ -17,7 +17,7 @@ from seedance_lab.local.render.things import Part
 from seedance_lab.local.render.words import Direction
 
 LONG_SIDE = 240
-_SLOPE = 2.2  # most change of depth per short side: with parallax of 0.13 sides, a strain of 0.29
+_SLOPE = 1.6  # most change of depth per short side: with parallax of 0.14 sides, a strain of 0.22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def analyse(canvas: Canvas, direction: Direction, seed: int) -> Scene:
     afloat = bool(found)
     if not found and subject.any():
         found = [subject]
-    near = _nearness(sky, objects, found, row)
+    near = _nearness(sky, objects, found, row, widest=0.6 if open_air else 0.95)
     if not open_air:  # indoors the guess is weaker, and what is close shows every mistake
         near = 0.5 + 0.45 * (near - 0.5)
     labels, parts = things.parts(found, row, k, min(canvas.width, canvas.height))
@@ -120,7 +120,7 @@ def _inner(mask: F32, reach: float) -> F32:
     return out * mask
 
 
-def _nearness(sky: F32, objects: U8, parts: list[U8], row: float) -> F32:
+def _nearness(sky: F32, objects: U8, parts: list[U8], row: float, *, widest: float) -> F32:
     """Nearness in [0, 1]: sky 0, the ground 0.12 (horizon) to 0.9 (bottom), what stands on it as its foot.
 
     The result changes by no more than `_SLOPE` per short side. Where it would, the nearer thing keeps
@@ -128,8 +128,10 @@ def _nearness(sky: F32, objects: U8, parts: list[U8], row: float) -> F32:
     """
     h, w = sky.shape
     ys = np.arange(h, dtype=np.float32)
-    u = np.clip((ys - row) / max(1.0, h - row), 0, 1)
-    ground = 0.12 + 0.78 * u * u * (3 - 2 * u)
+    step = np.float32(_SLOPE / min(h, w))
+    # Even, and no steeper than what is allowed: else the plain itself would spread over what stands behind it.
+    rise = min(0.78 / max(1.0, h - row), 0.95 * float(step))
+    ground = 0.12 + rise * np.maximum(0, ys - row)
     near = np.repeat(ground[:, None], w, axis=1).astype(np.float32)
     near *= 1 - cv2.blur(sky, (5, 5))
     joined = cv2.morphologyEx(objects, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
@@ -137,13 +139,12 @@ def _nearness(sky: F32, objects: U8, parts: list[U8], row: float) -> F32:
     standing = [
         cv2.drawContours(np.zeros_like(objects), outlines, i, 1, cv2.FILLED) > 0
         for i, outline in enumerate(outlines)
-        if cv2.contourArea(outline) > 0.006 * h * w and cv2.boundingRect(outline)[2] < 0.7 * w
+        if cv2.contourArea(outline) > 0.006 * h * w and cv2.boundingRect(outline)[2] < widest * w
     ]
     standing.sort(key=lambda mask: int(np.nonzero(mask.any(axis=1))[0][-1]))
     for mask in [*standing, *(part > 0 for part in parts)]:
         foot = int(np.nonzero(mask.any(axis=1))[0][-1])
-        near[mask] = min(0.95, float(ground[foot]) + 0.03)
-    step = np.float32(_SLOPE / min(h, w))
+        near[mask] = float(ground[foot])
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     for _ in range(int(1 / step) + 1):
         wider = np.maximum(near, cv2.dilate(near, cross) - step)

@@ -52,6 +52,8 @@ def afloat(lab: U8, objects: U8, edges: F32, water: F32, row: float) -> list[U8]
     start = int(row) + 1
     hulls = objects.copy()
     hulls[: start + 1] = 0
+    # What is narrow is a mast, or a tower's mirror image.
+    hulls = cv2.morphologyEx(hulls, cv2.MORPH_OPEN, np.ones((2, 5), np.uint8))
     wet = cv2.dilate(water, np.ones((3, 9), np.uint8))
     n, labels, stats, _ = cv2.connectedComponentsWithStats(hulls, connectivity=8)
     found: list[U8] = []
@@ -59,8 +61,11 @@ def afloat(lab: U8, objects: U8, edges: F32, water: F32, row: float) -> list[U8]
         x, y, width, height, area = (int(v) for v in stats[i])
         if area < 0.0008 * h * w or width > 0.3 * w or x < 2 or x + width > w - 2 or y + height > h - 2:
             continue
+        if height > 1.6 * width:  # a post in the water, and posts stand
+            continue
         mask = (labels == i).astype(np.uint8)
-        mask |= _rising(lab, x, x + width, y + height // 2, y + height - int(2.2 * width) - 4)
+        if y - row < 0.6 * width:  # lower down it would be the water's mirror images that rise
+            mask |= _rising(lab, x, x + width, y + height // 2, y + height - int(2.2 * width) - 4)
         around = cv2.dilate(mask, np.ones((3, 9), np.uint8)) - mask
         around[: y + height // 2] = 0
         rim = cv2.dilate(mask, np.ones((3, 3), np.uint8)) - cv2.erode(mask, np.ones((3, 3), np.uint8))

@@ -26,9 +26,9 @@ class Grid:
     """The grid of an output size: its points, and the way from points to pixels. For one thread at a time."""
 
     def __init__(self, width: int, height: int) -> None:
-        """Cells of 8 pixels up to half a million, 16 beyond: finer ones cost time and show nothing."""
+        """Cells of 8 pixels up to 300,000, 16 beyond: finer ones cost time and show nothing."""
         self.width, self.height = width, height
-        self.cell = 8 if width * height <= 500_000 else 16
+        self.cell = 8 if width * height <= 300_000 else 16
         cell = self.cell
         xs = (np.arange(width // cell + 2, dtype=np.float64) - 1) * cell + (cell - 1) / 2
         ys = (np.arange(height // cell + 2, dtype=np.float64) - 1) * cell + (cell - 1) / 2
