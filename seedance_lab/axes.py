@@ -22,7 +22,11 @@ _STEPS = re.compile(r"(\d+)\s*\.\.\s*(\d+)(?:\s*\.\.\s*(\d+))?")
 _TRUE, _FALSE = {"true", "yes", "on", "fixed", "1"}, {"false", "no", "off", "moving", "0"}
 
 
-def parse(name: str, text: str) -> list[Any]:
+MOST = 1_000_000
+"""A plan or an axis written out that is larger than this is taken for a slip."""
+
+
+def parse(name: str, text: str) -> Sequence[Any]:
     """The values that a text form stands for.
 
     Args:
@@ -34,15 +38,17 @@ def parse(name: str, text: str) -> list[Any]:
     """
     if name not in WHOLE_NUMBERS | FLAGS | WORDS:
         return [text]
-    values: list[Any] = []
-    for part in (p.strip() for p in text.split(",")):
-        if not part:
-            raise PlanError(f"{name}={text!r} has an empty part. Nothing was sent.")
-        values.extend(_part(name, part, text))
-    return values
+    parts = [_part(name, part.strip(), text) for part in text.split(",")]
+    if len(parts) == 1:
+        return parts[0]
+    if (n := sum(map(len, parts))) > MOST:
+        raise PlanError(f"{name}={text!r} has {n:,} values, over {MOST:,}. Nothing was sent.")
+    return [value for part in parts for value in part]
 
 
-def _part(name: str, part: str, text: str) -> Iterable[Any]:
+def _part(name: str, part: str, text: str) -> Sequence[Any]:
+    if not part:
+        raise PlanError(f"{name}={text!r} has an empty part. Nothing was sent.")
     if name in WORDS:
         return [part]
     if name in FLAGS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,7 +51,8 @@ class Clip:
         if self.request is None:
             return self.path.name
         seed = self.seed if self.seed is not None else self.request.seed
-        return f"{self.request.resolution} · {self.request.duration} s · seed {seed}"
+        told = "random seed" if seed is None else f"seed {seed}"
+        return f"{self.request.resolution} · {self.request.duration} s · {told}"
 
     def facts(self) -> media.FileFacts:
         """What the file says of itself.
@@ -71,7 +73,9 @@ class Clip:
             return kept.read_bytes()
         data = media.poster(self.path)
         if kept is not None:
-            kept.write_bytes(data)
+            part = kept.with_name(f".{kept.name}.{uuid.uuid4().hex}.part")
+            part.write_bytes(data)
+            part.replace(kept)
         return data
 
     def proxy(self) -> bytes:

@@ -48,7 +48,7 @@ def _as_seed(value: object) -> object:
         raise ValueError("a seed is a whole number")  # noqa: TRY004  # pydantic reports ValueErrors only
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return None if value == -1 else value
+    return None if value in (-1, "-1") else value
 
 
 DurationField = Annotated[Duration, BeforeValidator(_as_text)]
@@ -61,6 +61,7 @@ Flag = Annotated[bool, Field(strict=True)]
 Prompt = Annotated[
     str,
     Field(
+        strict=True,
         min_length=1,
         description="The text prompt used to generate the video",
         examples=[
@@ -351,7 +352,7 @@ def find(endpoint: str | Endpoint) -> Endpoint:
     if isinstance(endpoint, Endpoint):
         return endpoint
     for known in ENDPOINTS:
-        if endpoint in {known.alias, known.id}:
+        if isinstance(endpoint, str) and endpoint in {known.alias, known.id}:
             return known
     names = [e.alias for e in ENDPOINTS]
     raise RequestError(

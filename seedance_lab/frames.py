@@ -65,7 +65,7 @@ def runs(
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    where = mlflow_store.Place.now()
+    where = mlflow_store.Location.now()
     uri = where._replace(uri=tracking_uri or where.uri).absolute()
     path = mlflow_store.sqlite_path(uri)
     if path is not None and not path.exists():
@@ -73,11 +73,13 @@ def runs(
     names = [experiment] if isinstance(experiment, str) else list(experiment)
     with mlflow_store.quiet():
         try:
+            if path is None:  # a database file may be read where it cannot be written
+                mlflow_store.check(uri)
             client = MlflowClient(tracking_uri=uri)
             found, n_foreign = _latest(
                 mlflow_store.search(client, _ids(client, names, uri), filter, page=_PAGE)
             )
-        except MlflowException as error:
+        except (MlflowException, mlflow_store.Unreachable) as error:
             raise LabError(
                 f"MLflow at {mlflow_store.shown(uri)} did not answer: "
                 f"{mlflow_store.without_secrets(str(error), uri)}"

@@ -12,6 +12,8 @@ import binascii
 import hashlib
 import io
 import os
+import stat
+import struct
 import urllib.parse
 import warnings
 from dataclasses import dataclass, field
@@ -45,6 +47,10 @@ MAX_BYTES = 30_000_000
 """Limits of the upstream model, read 2026-08-20; fal may add its own."""
 
 _FETCH_TIMEOUT_S = 30.0
+_ORIENTATION = 0x0112  # the EXIF tag
+_LYING = frozenset({5, 6, 7, 8})
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""EXIF orientation → `PIL.Image.Transpose` that undoes it. Source: Pillow's `ImageOps.exif_transpose`."""
 
 
 class Facts(NamedTuple):
@@ -133,22 +139,18 @@ def load(source: ImageSource) -> Picture:
     if isinstance(source, Picture):
         return source
     path: Path | None = None
-    if isinstance(source, (bytes, bytearray, memoryview)):
+    scheme = source[:8].lower() if isinstance(source, str) else ""
+    if isinstance(source, bytes | bytearray | memoryview):
         data, name = bytes(source), "picture"
-    elif isinstance(source, str) and source.startswith("data:"):
+    elif isinstance(source, str) and scheme.startswith("data:"):
         data, name = _from_data_url(source), "picture"
-    elif isinstance(source, str) and source.startswith(("http://", "https://")):
-        data, name = _fetch(source), urllib.parse.urlparse(source).path.rsplit("/", 1)[-1] or "picture"
-    elif isinstance(source, (str, os.PathLike)):
-        path = Path(source).expanduser().absolute()
-        data, name = _from_file(path), path.name
+    elif isinstance(source, str) and scheme.startswith(("http://", "https://")):
+        data, name = _fetch(source), urllib.parse.urlsplit(source).path.rsplit("/", 1)[-1] or "picture"
+    elif isinstance(source, str | os.PathLike):
+        path, data = _from_file(source)
+        name = path.name
     elif hasattr(source, "save") and hasattr(source, "getbands"):
-        buffer = io.BytesIO()
-        image = (
-            source if source.mode in {"RGB", "RGBA", "L", "LA", "P", "1", "I;16"} else source.convert("RGB")
-        )
-        image.save(buffer, format="PNG")
-        data, name = buffer.getvalue(), "picture.png"
+        data, name = _from_pil(source), "picture.png"
     else:
         raise ImageError(
             f"image={type(source).__name__} is not a picture; give a path, a URL, bytes or a PIL image. "
@@ -206,7 +208,6 @@ def inspect(file: Path | io.BytesIO) -> Facts:
     """
     # Pillow costs 0.1 s to import, and most of this package never looks at a picture.
     import PIL.Image
-    import PIL.ImageOps
 
     try:
         with warnings.catch_warnings():
@@ -216,11 +217,11 @@ def inspect(file: Path | io.BytesIO) -> Facts:
                 media_type = _media_type(image.format)
                 _check_shape(Size(*image.size))
                 image.load()
-                return Facts(Size(*(PIL.ImageOps.exif_transpose(image) or image).size), media_type)
+                return Facts(_as_shown(image), media_type)
     except PIL.Image.DecompressionBombError as error:
         # Pillow stops at 179 million pixels, of which one side must have more than the service takes.
         raise Unfit("too_large", f"has too many pixels; each side must be at most {MAX_SIDE} px") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, struct.error) as error:
         raise Unfit("unreadable", f"cannot be read as an image ({_plain(error)})") from error
 
 
@@ -257,14 +258,49 @@ def _too_heavy(subject: str) -> str:
     )
 
 
-def _from_file(path: Path) -> bytes:
+def _orientation(image: PIL.Image.Image) -> int:
+    """EXIF's word on which way up it is shown, 1 to 8; 1 is as stored."""
+    return int(image.getexif().get(_ORIENTATION) or 1)
+
+
+def _as_shown(image: PIL.Image.Image) -> Size:
+    width, height = image.size
+    return Size(height, width) if _orientation(image) in _LYING else Size(width, height)
+
+
+def _from_pil(image: PIL.Image.Image) -> bytes:
+    """The picture as PNG, the way up that it is shown: PNG readers rarely look at EXIF."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ImageError(_too_heavy(f"The picture {str(path)!r} has {path.stat().st_size / 1e6:.1f} MB"))
-        return path.read_bytes()
+        if turn := _TURNS.get(_orientation(image)):
+            image = image.transpose(turn)  # type: ignore[arg-type]  # Pillow's enum has these numbers
+        if image.mode not in {"RGB", "RGBA", "L", "LA", "P", "1", "I;16"}:
+            image = image.convert("RGB")
+        buffer = io.BytesIO()
+        image.save(buffer, format="PNG", exif=b"")
+    except (OSError, ValueError, SystemError, AttributeError, TypeError) as error:
+        raise ImageError(f"The PIL image cannot be written as PNG ({error}). Nothing was sent.") from error
+    return buffer.getvalue()
+
+
+def _from_file(source: str | os.PathLike[str]) -> tuple[Path, bytes]:
+    try:
+        path = Path(source).expanduser().absolute()
+        facts = path.stat()
+        if facts.st_size > MAX_BYTES:
+            raise ImageError(_too_heavy(f"The picture {str(path)!r} has {facts.st_size / 1e6:.1f} MB"))
+        # A pipe or a device may never end.
+        if not stat.S_ISREG(facts.st_mode) and not stat.S_ISDIR(facts.st_mode):
+            raise ImageError(f"The picture {str(path)!r} is not a regular file. Nothing was sent.")
+        return path, path.read_bytes()
     except OSError as error:
         raise ImageError(
-            f"The picture {str(path)!r} cannot be read: {error.strerror or error}. Nothing was sent."
+            f"The picture {str(source)!r} cannot be read: {error.strerror or error}. Nothing was sent."
+        ) from error
+    except (ValueError, RuntimeError) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(
+            f"The picture {source!r} is not a path that can be read ({error}). Nothing was sent."
         ) from error
 
 
@@ -279,7 +315,14 @@ def _from_data_url(url: str) -> bytes:
 
 
 def _fetch(url: str) -> bytes:
-    shown = url.split("?", 1)[0]  # a query may hold a signature
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError as error:
+        raise ImageError(
+            f"The picture's address cannot be understood ({error}). Nothing was sent."
+        ) from error
+    # A query may hold a signature, and what stands before the host a password.
+    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     data = bytearray()
     try:
         with httpx.stream("GET", url, follow_redirects=True, timeout=_FETCH_TIMEOUT_S) as response:

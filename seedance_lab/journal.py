@@ -72,7 +72,7 @@ def _parse(path: Path, content: bytes) -> tuple[list[Event], int]:
     for i, line in enumerate(lines[: last + 1]):
         try:
             events.append(_event(i + 1, json.loads(line)))
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             if i == last and not content.endswith(b"\n"):
                 break
             raise JournalDamaged(
@@ -84,8 +84,12 @@ def _parse(path: Path, content: bytes) -> tuple[list[Event], int]:
     return events, min(end, len(content))
 
 
-def _event(n: int, line: dict[str, Any]) -> Event:
+def _event(n: int, line: Any) -> Event:
+    if not isinstance(line, dict):
+        raise TypeError("not a JSON object")
     at = dt.datetime.fromisoformat(line.pop("at"))
+    if at.tzinfo is None:
+        raise ValueError("its time has no zone")
     return Event(n, at, line.pop("kind"), line.pop("key", ""), line)
 
 
@@ -114,10 +118,15 @@ class Journal:
             ) from error
         try:
             self.events = self._mend()
-        except BaseException:
+        except BaseException as error:
             self._lock.release()
+            if isinstance(error, OSError):
+                raise StudyError(
+                    f"{self.path} cannot be read: {error.strerror}. Nothing was sent."
+                ) from error
             raise
         self._file: int | None = None
+        self._torn_at: int | None = None
 
     def _take_lock(self, folder: Path) -> None:
         try:
@@ -159,10 +168,13 @@ class Journal:
         """
         at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         line = {"at": at, "kind": kind, **({"key": key} if key else {}), **data}
-        raw = json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        raw = _encoded(line)
         if self._file is None:
             self._file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             _sync_folder(self.path.parent)
+        if self._torn_at is not None:
+            os.ftruncate(self._file, self._torn_at)
+            self._torn_at = None
         before = os.fstat(self._file).st_size
         try:
             written = 0
@@ -170,8 +182,11 @@ class Journal:
                 written += os.write(self._file, raw[written:])
             os.fsync(self._file)
         except OSError:
+            # Should even this fail, the next line must not grow onto the torn one.
+            self._torn_at = before
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, before)
+                self._torn_at = None
             raise
         event = _event(len(self.events) + 1, json.loads(raw))
         self.events.append(event)
@@ -181,6 +196,7 @@ class Journal:
         """Let go of the lock."""
         if self._file is not None:
             os.close(self._file)
+            self._file = None
         self._holder.unlink(missing_ok=True)
         self._lock.release()
 
@@ -192,6 +208,14 @@ class Journal:
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self.events)
+
+
+def _encoded(line: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    except UnicodeEncodeError:
+        # Half an emoji, cut by the service, is JSON all the same; a paid result must not be lost over it.
+        return json.dumps(line, separators=(",", ":")).encode() + b"\n"
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,7 +6,8 @@ PyAV is imported where it is used: it costs a quarter of a second, and planning 
 from __future__ import annotations
 
 import io
-import os
+import uuid
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PROXY_SIDE = 320
 """Longer side of a proxy, in pixels: 64 such clips play in step on two cores."""
+
+_FORMATS = frozenset({"mp4", "mov", "webm", "matroska", "avi"})
 
 
 class FileFacts(NamedTuple):
@@ -74,6 +77,9 @@ def facts(path: Path) -> FileFacts:
 
 
 def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    # FFmpeg also plays pictures, and text as ANSI art.
+    if not _FORMATS & set(container.format.name.split(",")):
+        raise ClipError(f"{path} is not a video file; it looks like {container.format.name}.")
     if not container.streams.video:
         raise ClipError(f"{path} has no video in it.")
     return container.streams.video[0]
@@ -119,7 +125,7 @@ def proxy(path: Path, to: Path, *, side: int = PROXY_SIDE) -> None:
     """
     import av
 
-    part = to.with_name(f".{to.name}.{os.getpid()}.part.mp4")
+    part = to.with_name(f".{to.name}.{uuid.uuid4().hex}.part.mp4")
     try:
         with (
             av.open(str(path)) as source,
@@ -128,13 +134,14 @@ def proxy(path: Path, to: Path, *, side: int = PROXY_SIDE) -> None:
             stream = _video_stream(source, path)
             stream.thread_type = "AUTO"
             width, height = _fitted(stream.width, stream.height, side)
-            small = sink.add_stream("libx264", rate=stream.average_rate or 24)
+            rate = stream.average_rate or Fraction(24)
+            small = sink.add_stream("libx264", rate=rate)
             assert isinstance(small, av.VideoStream)
             small.width, small.height, small.pix_fmt = width, height, "yuv420p"
             small.options = {"crf": "28", "preset": "veryfast", "g": "24"}
-            for frame in source.decode(stream):
+            for i, frame in enumerate(source.decode(stream)):
                 scaled = frame.reformat(width=width, height=height, format="yuv420p")
-                scaled.pts = None
+                scaled.pts, scaled.time_base = i, 1 / rate
                 for packet in small.encode(scaled):
                     sink.mux(packet)
             for packet in small.encode(None):

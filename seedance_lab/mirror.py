@@ -15,7 +15,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -135,11 +136,11 @@ class Mirror:
         now = self._passes[event.data["run"]] = _pass(event)
         self._parent(now, plan)
 
-    def catch_up(self, events: Sequence[Event], current: str) -> Iterator[Callable[[], None]]:
-        """The steps, one at a time, that write what earlier passes could not and end what nobody ended."""
+    def catch_up(self, events: Sequence[Event], current: str) -> deque[Callable[[], None]]:
+        """Look up what is there; returns the steps that write what earlier passes could not."""
         earlier = {e.data["run"]: _pass(e) for e in events if e.kind == "run" and e.data["run"] != current}
         if not earlier:
-            return
+            return deque()
         ends: dict[str, dt.datetime] = {}
         for event in events:
             if event.data.get("run") in earlier:
@@ -149,12 +150,13 @@ class Mirror:
         self._passes = {**earlier, **self._passes}
         self._look(since=events[0].at)
         records = fold(events)
+        steps: deque[Callable[[], None]] = deque()
         for record in records.values():
-            if record.stage in STATUS and record.run in earlier:
-                yield partial(self.log, record, ends[record.key])
-        for run, one in earlier.items():
-            if run in self._parents and not self._parents[run].whole:
-                yield partial(self._end, one, [r for r in records.values() if r.run == run])
+            if record.stage in STATUS and record.run in earlier and not self._is_whole(record):
+                steps.append(partial(self.log, record, ends[record.key]))
+        steps.extend(partial(self.end, run) for run in earlier)
+        self._records.update((key, record) for key, record in records.items() if record.run in earlier)
+        return steps
 
     def hear(self, event: Event, record: Record | None) -> None:
         """One line of the pass that is under way."""
@@ -244,11 +246,13 @@ class Mirror:
 
     # ── requests ────────────────────────────────────────────────────────────────────────────────────────
 
+    def _is_whole(self, record: Record) -> bool:
+        known = self._children.get(_identity(record))
+        return known is not None and known.whole
+
     def log(self, record: Record, ended: dt.datetime) -> None:
         """A request came to its end: one run, unless it is there already."""
-        if record.sent_at is None:
-            return
-        identity = (record.key, _ms(record.sent_at))
+        identity = _identity(record)
         known = self._children.get(identity)
         if known is not None and (known.whole or self.artifact_problem is not None):
             return
@@ -323,6 +327,12 @@ class Mirror:
             self._client.set_tag(known.run_id, columns.ARTIFACTS, _MISSING)
         elif known.bare:
             self._client.delete_tag(known.run_id, columns.ARTIFACTS)
+
+
+def _identity(record: Record) -> tuple[str, int]:
+    """What a run is found again by: the key, and when it was sent, in MLflow's milliseconds."""
+    assert record.sent_at is not None  # a record begins with its `sending` line
+    return record.key, _ms(record.sent_at)
 
 
 def _pass(event: Event) -> Pass:

@@ -34,7 +34,7 @@ class Unreachable(Exception):  # never leaves the tracker: it becomes a warning
     """The store does not answer, or cannot be written."""
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where MLflow would look, as it was at one moment: a later change of folder must not split the store.
 
     Attributes:
@@ -46,7 +46,7 @@ class Place(NamedTuple):
     cwd: Path
 
     @classmethod
-    def now(cls) -> Place:
+    def now(cls) -> Location:
         """As this process stands."""
         return cls(os.environ.get(ENV) or None, Path.cwd())
 

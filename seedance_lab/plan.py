@@ -9,21 +9,24 @@ from __future__ import annotations
 import html
 import itertools
 import math
+import operator
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, overload
 
 from seedance_lab import image as images
-from seedance_lab.axes import values_of
+from seedance_lab.axes import MOST, values_of
 from seedance_lab.errors import PlanError
 from seedance_lab.request import Request
 
 AT_ONCE = 2
 """Requests that a new fal account runs at a time. Source: fal concurrency limits page, read 2026-08-20."""
 
-MOST = 1_000_000
-"""A plan larger than this is taken for a slip."""
+_TRIES = 20
+"""Draws for each request of a sample, before a grid too large to count out is given up on."""
+_EXACT = 2**53
+"""`int(random() * n)` reaches every number below n only up to here."""
 
 
 class Estimate(NamedTuple):
@@ -114,8 +117,14 @@ class Plan(Sequence[Request]):
         Pictures appear by their names.
         """
         columns: dict[str, dict[Any, None]] = {}
+        namesakes: dict[str, set[str]] = {}
+        pictures = [p for request in self for p in (request.image, request.end_image) if p is not None]
+        for picture in pictures:
+            namesakes.setdefault(picture.name, set()).add(picture.sha256)
         for request in self:
             for name, value in settings_of(request).items():
+                if name in {"image", "end_image"} and len(namesakes[value]) > 1:
+                    value = f"{value} ({getattr(request, name).sha256[:6]})"
                 columns.setdefault(name, {})[value] = None
         return {name: list(values) for name, values in columns.items() if len(values) > 1}
 
@@ -151,7 +160,9 @@ class Plan(Sequence[Request]):
             for name, values in self.varying.items()
         )
         notes = "".join(f"<div>Note: {html.escape(note)}.</div>" for note in self.notes)
-        return f"<div><b>{facts}</b>{f'<table>{rows}</table>' if rows else ''}{notes}</div>"
+        # JupyterLab would typeset whatever stands between two dollar signs.
+        table = f"<table>{rows}</table>" if rows else ""
+        return f"<div class='tex2jax_ignore mathjax_ignore'><b>{facts}</b>{table}{notes}</div>"
 
     def _facts(self) -> list[str]:
         n, n_paid, video_s, usd, minutes = self.estimate()
@@ -249,13 +260,10 @@ def sweep(
         ImageError: A picture that the service would refuse.
     """
     axes = [*_rows_axis(rows, inputs), *_axes(inputs, zip)]
-    if isinstance(repeat, bool) or not isinstance(repeat, int) or repeat < 1:
-        raise PlanError(f"repeat={repeat!r} must be 1 or more. Nothing was sent.")
-    if repeat > 1:
-        if any("replicate" in axis.names for axis in axes):
-            raise PlanError("repeat and replicate say the same thing; give one of them. Nothing was sent.")
-        axes.append(_Axis(("replicate",), (range(repeat),)))
-    total = math.prod(len(axis) for axis in axes)
+    repeat = _count("repeat", repeat)
+    if repeat > 1 and any("replicate" in axis.names for axis in axes):
+        raise PlanError("repeat and replicate say the same thing; give one of them. Nothing was sent.")
+    total = math.prod(len(axis) for axis in axes) * repeat
     if sample is None:
         if total > MOST:
             raise PlanError(
@@ -264,18 +272,33 @@ def sweep(
             )
         combinations: Iterable[dict[str, Any]] = _product(axes)
     else:
-        if isinstance(sample, bool) or not isinstance(sample, int) or sample < 1:
-            raise PlanError(f"sample={sample!r} must be 1 or more. Nothing was sent.")
+        sample = _count("sample", sample)
+        if sample * repeat > MOST:
+            raise PlanError(f"sample={sample:,} asks for more than {MOST:,} requests. Nothing was sent.")
         if method not in {"random", "lhs"}:
             raise PlanError(f"method={method!r} is not known; it is 'random' or 'lhs'. Nothing was sent.")
         combinations = (_hypercube if method == "lhs" else _draws)(axes, sample, sample_seed)
     pictures: dict[Any, images.Picture] = {}
-    requests = (Request(**_loaded(c, pictures)) for c in combinations)
-    kept = requests if where is None else (r for r in requests if where(r))
-    plan = Plan.of(kept if sample is None else itertools.islice(kept, sample))
+    requests: Iterable[Request] = (Request(**_loaded(c, pictures)) for c in combinations)
+    if sample is not None:
+        # Drawn first and repeated then, so that what is drawn has all its replicates.
+        requests = itertools.islice((r for r in requests if where is None or where(r)), sample)
+    repeated = (r.with_(replicate=n) if n else r for r in requests for n in range(repeat))
+    plan = Plan.of(r for r in repeated if where is None or where(r))
     if not plan:
-        raise PlanError("where= left no request. Nothing was sent.")
+        tried = "" if sample is None or total <= MOST else f" of the {_TRIES * sample:,} that were drawn"
+        raise PlanError(f"where= left no request{tried}. Nothing was sent.")
     return plan
+
+
+def _count(name: str, value: Any) -> int:
+    try:
+        n = operator.index(value)
+    except TypeError:
+        n = 0
+    if isinstance(value, bool) or n < 1:
+        raise PlanError(f"{name}={value!r} must be 1 or more. Nothing was sent.")
+    return n
 
 
 def _axes(inputs: Mapping[str, Any], together: Sequence[str] | Sequence[Sequence[str]]) -> list[_Axis]:
@@ -301,9 +324,9 @@ def _axes(inputs: Mapping[str, Any], together: Sequence[str] | Sequence[Sequence
 def _rows_axis(rows: Any, inputs: Mapping[str, Any]) -> list[_Axis]:
     if rows is None:
         return []
-    if hasattr(rows, "to_dict"):
+    if hasattr(rows, "to_dict") and getattr(rows, "ndim", 0) == 2:
         rows = rows.to_dict("records")
-    rows = list(rows)
+    rows = list(rows) if isinstance(rows, Iterable) and not isinstance(rows, Mapping) else []
     if not rows or not all(isinstance(row, Mapping) for row in rows):
         raise PlanError(
             "rows must be a list of dicts or a DataFrame with at least one row. Nothing was sent."
@@ -331,20 +354,31 @@ def _combination(axes: Sequence[_Axis], steps: Iterable[int]) -> dict[str, Any]:
 
 
 def _draws(axes: Sequence[_Axis], n: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Combinations in random order, none twice; gives up when nearly all draws are repeats."""
+    """Combinations in random order, none twice: all of them if there are few enough to count out."""
     # Only random() is promised to give the same numbers on every version of Python.
     rng = random.Random(seed)
-    total = math.prod(len(axis) for axis in axes)
-    if total <= 20 * n:
-        indices: Iterable[int] = sorted(range(total), key=lambda _: rng.random())
-    else:
-        indices = dict.fromkeys(int(rng.random() * total) for _ in range(20 * n))
-    for index in indices:
-        steps, rest = [], index
-        for axis in reversed(axes):
-            rest, step = divmod(rest, len(axis))
-            steps.append(step)
-        yield _combination(axes, reversed(steps))
+    sizes = [len(axis) for axis in axes]
+    total = math.prod(sizes)
+    if total > _EXACT:
+        for _ in range(_TRIES * n):
+            yield _combination(axes, [int(rng.random() * size) for size in sizes])
+        return
+    drawn: dict[int, None] = {}
+    if total > _TRIES * n:
+        drawn = dict.fromkeys(int(rng.random() * total) for _ in range(_TRIES * n))
+        yield from (_combination(axes, _steps(index, sizes)) for index in drawn)
+    if total <= MOST:
+        rest = sorted((i for i in range(total) if i not in drawn), key=lambda _: rng.random())
+        yield from (_combination(axes, _steps(index, sizes)) for index in rest)
+
+
+def _steps(index: int, sizes: Sequence[int]) -> list[int]:
+    """The index's step on each axis, the last one changing fastest."""
+    steps = []
+    for size in reversed(sizes):
+        index, step = divmod(index, size)
+        steps.append(step)
+    return steps[::-1]
 
 
 def _hypercube(axes: Sequence[_Axis], n: int, seed: int) -> Iterator[dict[str, Any]]:

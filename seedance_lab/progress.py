@@ -128,9 +128,7 @@ def _line(snapshot: Snapshot) -> str:
 def _facts(s: Snapshot) -> list[str]:
     facts = []
     if s.n_before:
-        facts.append(
-            "all were there before" if s.n_before == s.n_total else f"{s.n_before:,} were there before"
-        )
+        facts.append(f"{'all' if s.n_before == s.n_total else s.n_before} there before")
     if s.n_failed:
         facts.append(f"{s.n_failed:,} failed")
     if s.n_unknown:

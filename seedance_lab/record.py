@@ -141,7 +141,8 @@ class Record:
 
     @property
     def _known_free(self) -> bool:
-        return self.stage in {"refused", "declined"} or self.billable_units == "0" or not self.may_be_billed
+        declined = self.stage in {"refused", "declined"}
+        return declined or _is_zero(self.billable_units) or not self.may_be_billed
 
 
 def fold(events: Iterable[Event]) -> dict[str, Record]:
@@ -170,6 +171,7 @@ def step(records: dict[str, Record], event: Event, engine: str) -> Record:
             record.accepted_at = event.at
             record.request_id = data["request_id"]
             record.urls = data.get("urls", {})
+            record.error = record.error_type = record.http_status = None
         case "finished":
             record.stage = "finished"
             record.finished_at = event.at
@@ -198,6 +200,14 @@ def step(records: dict[str, Record], event: Event, engine: str) -> Record:
                 record.error = data.get("why")
     record.run = data.get("run", record.run)
     return record
+
+
+def _is_zero(units: str | None) -> bool:
+    """Whether the service billed nothing; it writes `0` as well as `0.00000000`."""
+    try:
+        return units is not None and float(units) == 0
+    except ValueError:
+        return False
 
 
 def _sending(record: Record, event: Event) -> None:

@@ -26,6 +26,22 @@ _PLACEHOLDER = "about:blank"  # stands for the pictures' URLs while the other in
 _LONG_PROMPT_WORDS = 1000
 
 
+class Arguments(dict[str, Any]):
+    """A request's settings as they go over the wire; read-only, since the key was made from them."""
+
+    def _refuse(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("A request cannot be changed; make another one: request.with_(seed=7)")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Arguments, (dict(self),)
+
+    def __deepcopy__(self, _: object) -> Arguments:
+        return self
+
+
 @dataclass(frozen=True, slots=True, init=False, eq=False)
 class Request:
     """One video to make.
@@ -64,8 +80,7 @@ class Request:
         **settings: Any,
     ) -> None:
         found = find(endpoint)
-        if isinstance(replicate, bool) or not isinstance(replicate, int) or replicate < 0:
-            raise RequestError(f"replicate={replicate!r} must be 0, 1, 2, … Nothing was sent.")
+        replicate = _whole("replicate", replicate)
         first, last = _pictures(found, image, end_image)
         arguments = _validated(found, settings)
         put = object.__setattr__
@@ -228,7 +243,7 @@ def _pictures(
     )
 
 
-def _validated(endpoint: Endpoint, settings: Mapping[str, Any]) -> dict[str, Any]:
+def _validated(endpoint: Endpoint, settings: Mapping[str, Any]) -> Arguments:
     for name in settings:
         if name not in endpoint.settings:
             hint = {"image_url": "image", "end_image_url": "end_image"}.get(name)
@@ -250,7 +265,17 @@ def _validated(endpoint: Endpoint, settings: Mapping[str, Any]) -> dict[str, Any
         _explain(endpoint, given, error)
     if not model.prompt.strip():  # type: ignore[attr-defined]  # every input model has a prompt
         raise RequestError("prompt is empty; say what should happen in the clip. Nothing was sent.")
-    return model.model_dump(mode="json", exclude_none=True, exclude={"image_url", "end_image_url"})
+    return Arguments(model.model_dump(mode="json", exclude_none=True, exclude={"image_url", "end_image_url"}))
+
+
+def _whole(name: str, value: Any) -> int:
+    """A count from 0, as people, numpy and data frames write it."""
+    plain = _plain(value)
+    if isinstance(plain, float) and plain.is_integer():
+        plain = int(plain)
+    if isinstance(plain, bool) or not isinstance(plain, int) or plain < 0:
+        raise RequestError(f"{name}={value!r} must be 0, 1, 2, … Nothing was sent.")
+    return plain
 
 
 def _plain(value: Any) -> Any:

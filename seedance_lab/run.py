@@ -293,7 +293,7 @@ class Run:
             for row in told
         )
         table = f"<table><tr><th>seed</th><th>stage</th><th>why</th></tr>{rows}</table>" if rows else ""
-        return f"<div><b>{html.escape(repr(self))}</b>{table}</div>"
+        return f"<div class='tex2jax_ignore mathjax_ignore'><b>{html.escape(repr(self))}</b>{table}</div>"
 
 
 _WHY = {

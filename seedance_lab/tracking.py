@@ -63,7 +63,7 @@ class Tracker:
         self._failures = 0
         self._run = ""
         self._plan: Plan
-        self._where: mlflow_store.Place
+        self._where: mlflow_store.Location
         self._uri: str | None = None
 
     def start(self, run_id: str, plan: Plan) -> None:
@@ -74,13 +74,18 @@ class Tracker:
             plan: What it is to make.
         """
         try:
-            self._where = mlflow_store.Place.now()
+            self._where = mlflow_store.Location.now()
         except OSError as error:
             self._warn(f"the working folder is gone ({error.strerror})")
             return
         self._run, self._plan = run_id, plan
-        self._thread = threading.Thread(target=self._main, name="seedance_lab tracking", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._main, name="seedance_lab tracking", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # the system's limit of threads
+            self._warn(str(error))
+        else:
+            self._thread = thread
 
     def put(self, event: Event, record: Record | None) -> None:
         """Take one line of the journal; never blocks, never raises."""
@@ -123,16 +128,24 @@ class Tracker:
             self._over = True
 
     def _follow(self) -> None:
-        mirror = None
-        while (item := self._inbox.get()) is not None:
-            event, record = item
-            if mirror is not None:
+        while (item := self._inbox.get()) is None or item[0].kind != "run":
+            if item is None:
+                return
+        mirror = self._open(item[0])
+        earlier = mirror.catch_up(journal.read(self._folder / "journal.jsonl"), self._run)
+        while True:
+            if earlier and self._inbox.empty():  # what is happening now goes before what was missed
                 with self._forgiven(mirror):
-                    mirror.hear(event, record)
-            elif event.kind == "run":
-                mirror = self._open(event)
-        if mirror is not None:
-            mirror.end(self._run)
+                    earlier.popleft()()
+            elif (item := self._inbox.get()) is not None:
+                with self._forgiven(mirror):
+                    mirror.hear(*item)
+            else:
+                break
+        mirror.end(self._run)
+        while earlier:
+            with self._forgiven(mirror):
+                earlier.popleft()()
 
     def _open(self, event: Event) -> Mirror:
         uri = self._uri = self._where.absolute()
@@ -149,9 +162,6 @@ class Tracker:
             allow=self._allow,
         )
         mirror.begin(event, self._plan)
-        for step in mirror.catch_up(journal.read(self._folder / "journal.jsonl"), self._run):
-            with self._forgiven(mirror):
-                step()
         return mirror
 
     def _experiment_id(self, client: MlflowClient, uri: str) -> str:

@@ -8,7 +8,7 @@ import re
 import jsonschema
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -313,6 +313,7 @@ def test_tokens_and_price_of_five_seconds_are_the_tables(
     assert round(PRO_FAST.price.usd(size, 5) or 0, 4) == fast
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(SIZES)), st.integers(2, 12))
 def test_tokens_are_height_width_frames_over_1024(name: tuple[str, str], seconds: int) -> None:
     size = SIZES[name]
@@ -328,12 +329,17 @@ def test_an_unpublished_price_is_unknown_and_not_nothing() -> None:
 SHAPES = st.builds(Size, st.integers(300, 6000), st.integers(300, 6000))
 
 
+@settings(deadline=None)
 @given(SHAPES)
 def test_auto_treats_portrait_and_landscape_alike(picture: Size) -> None:
+    """Save for 21:9, whose transposition image-to-video does not offer."""
     width, height = LITE.ratio("auto", picture).split(":")
-    assert LITE.ratio("auto", Size(picture.height, picture.width)) == f"{height}:{width}"
+    assume(width != "21")
+    turned = LITE.ratio("auto", Size(picture.height, picture.width))
+    assert turned == f"{height}:{width}" or (turned == "21:9" and f"{width}:{height}" == "9:16")
 
 
+@settings(deadline=None)
 @given(SHAPES)
 def test_no_offered_ratio_is_nearer_than_the_one_that_auto_takes(picture: Size) -> None:
     def stretch(ratio: str) -> float:
@@ -344,6 +350,7 @@ def test_no_offered_ratio_is_nearer_than_the_one_that_auto_takes(picture: Size) 
     assert all(chosen <= stretch(r) * (1 + 1e-12) for r in LITE.options("aspect_ratio") if r != "auto")
 
 
+@settings(deadline=None)
 @given(SHAPES, st.sampled_from(["21:9", "16:9", "4:3", "1:1", "3:4", "9:16"]))
 def test_a_ratio_that_is_asked_for_does_not_depend_on_the_picture(picture: Size, ratio: str) -> None:
     assert LITE.ratio(ratio, picture) == ratio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import socket
 from pathlib import Path
 
 import pandas as pd
@@ -260,6 +261,14 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(LabError, match="no MLflow store"):
         runs("harbour")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_is_not_there_is_told_at_once() -> None:
+    """MLflow by itself would go on trying for minutes."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        with pytest.raises(LabError, match="did not answer: ConnectError"):
+            runs("harbour", tracking_uri=f"http://127.0.0.1:{listener.getsockname()[1]}")
 
 
 def test_a_filter_that_mlflow_does_not_understand_is_told(tracked: pd.DataFrame) -> None:

@@ -265,7 +265,8 @@ def test_a_parent_whose_process_died_is_ended_by_the_next_pass(store: str, study
     with Tracked(study, plan) as one:
         one.save(plan[0])
         one.cut_off = True
-        one.tracker = None  # as a kill would: nothing more is written, nothing is ended
+    books = Books(store)
+    books.client.update_run(books.parents[0].info.run_id, status="RUNNING")  # as a kill would leave it
     with Tracked(study, plan) as two:
         two.save(plan[1])
     books = Books(store)
@@ -458,6 +459,13 @@ def test_a_password_in_the_uri_is_not_shown(
     assert "hunter" not in one.tracker.warning
 
 
+def test_a_password_in_a_librarys_message_is_not_shown() -> None:
+    """Some drivers repeat the whole URI when they fail, decoded or not."""
+    uri = "postgresql://ada:hunter%402@host/mlflow"
+    said = mlflow_store.without_secrets("cannot open hunter%402 nor hunter@2", uri)
+    assert said == "cannot open *** nor ***"
+
+
 def test_where_warnings_are_errors_the_run_goes_on(
     study: Path, plan: Plan, closed_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -522,13 +530,16 @@ def test_a_store_that_takes_no_files_keeps_the_numbers(
 
 
 def test_a_pass_that_never_began_writes_nothing_and_waits_for_nothing(
-    study: Path, plan: Plan, tmp_path: Path
+    study: Path, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A locked study, or an engine without a key, must not leave an empty parent behind."""
     tracker = Tracker(study, experiment=EXPERIMENT, place=place_of("local"))
     tracker.close()
+    release = threading.Event()
+    monkeypatch.setattr(tracker, "_main", release.wait)  # as slow as an import can be
     tracker.start("run", plan)
     tracker.close()
+    release.set()
     assert tracker.warning is None
     assert not (tmp_path / "mlflow.db").exists()
 
@@ -601,7 +612,9 @@ def test_importing_the_study_loads_neither_pandas_nor_mlflow() -> None:
 def test_the_default_is_mlflows_own(tmp_path: Path) -> None:
     """`mlflow ui` without options must show the runs."""
     assert (
-        mlflow_store.Place.now().absolute() == mlflow.get_tracking_uri() == f"sqlite:///{tmp_path}/mlflow.db"
+        mlflow_store.Location.now().absolute()
+        == mlflow.get_tracking_uri()
+        == f"sqlite:///{tmp_path}/mlflow.db"
     )
 
 
@@ -621,15 +634,28 @@ def test_the_default_is_mlflows_own(tmp_path: Path) -> None:
 )
 def test_a_relative_location_is_meant_from_the_folder_of_the_start(uri: str, absolute: str) -> None:
     """SQLAlchemy would open a relative file anew, wherever the process is by then."""
-    assert mlflow_store.Place(uri, Path("/work")).absolute() == absolute
+    assert mlflow_store.Location(uri, Path("/work")).absolute() == absolute
+
+
+def test_an_older_store_of_files_still_works(
+    study: Path, plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow keeps it for those who ask for it."""
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "./mlruns")
+    for request in plan[:2]:
+        with Tracked(study, plan) as one:
+            one.save(request)
+        assert one.tracker.warning is None
+    assert Books((tmp_path / "mlruns").as_uri()).keys() == keys(plan[:2])
 
 
 def test_a_folder_left_early_keeps_its_default(tmp_path: Path) -> None:
     """MLflow's rule, for the folder that was meant: an older store there is used on."""
     (tmp_path / "a" / "mlruns" / "0").mkdir(parents=True)
     (tmp_path / "a" / "mlruns" / "0" / "meta.yaml").touch()
-    assert mlflow_store.Place(None, tmp_path / "a").absolute() == (tmp_path / "a" / "mlruns").as_uri()
-    assert mlflow_store.Place(None, tmp_path / "b").absolute() == f"sqlite:///{tmp_path}/b/mlflow.db"
+    assert mlflow_store.Location(None, tmp_path / "a").absolute() == (tmp_path / "a" / "mlruns").as_uri()
+    assert mlflow_store.Location(None, tmp_path / "b").absolute() == f"sqlite:///{tmp_path}/b/mlflow.db"
 
 
 def test_a_real_server_over_http_gets_it_all(

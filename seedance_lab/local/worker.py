@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 from typing import IO, Any
 
+from seedance_lab.local import render
+
 _PROGRESS_EVERY_S = 0.25
 _FAREWELL_S = 0.5  # what an interrupted clip gets for removing its unfinished file
 
@@ -95,8 +97,6 @@ def _draw(name: str, out: Path, fields: dict[str, Any], wire: _Wire) -> dict[str
     # Loaded with the first job and not before: see the module's docstring.
     import cv2
 
-    from seedance_lab.local.render import Job, render
-
     cv2.setNumThreads(1)  # x264 has two threads already and machines are small
     for key in ("image", "end_image"):
         fields[key] = None if fields.get(key) is None else Path(fields[key])
@@ -112,7 +112,7 @@ def _draw(name: str, out: Path, fields: dict[str, Any], wire: _Wire) -> dict[str
             said = now
             wire.say({"id": name, "progress": round(share, 3)})
 
-    result = render(Job(**fields), out, progress=progress)
+    result = render.render(render.Job(**fields), out, progress=progress)
     seconds = round(time.monotonic() - started, 3)
     return {
         "id": name,

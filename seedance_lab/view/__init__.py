@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seedance_lab.view.panel import Panel, panel
 from seedance_lab.view.showing import show
+from seedance_lab.view.widgets import Panel, panel
 
 __all__ = ["Panel", "panel", "show"]

@@ -8,6 +8,7 @@ callbacks beside its cells. What was set by hand can be read back as code (`as_c
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -16,14 +17,15 @@ from typing import Any, Literal, NamedTuple, get_args
 
 from seedance_lab import image as images
 from seedance_lab.axes import parse, values_of
+from seedance_lab.budget import Options, check_budget
 from seedance_lab.endpoints import ENDPOINTS, LITE, Endpoint, Size, find
 from seedance_lab.errors import BudgetError, LabError, near
 from seedance_lab.image import Picture
 from seedance_lab.plan import Plan, sweep
 from seedance_lab.progress import Snapshot
 from seedance_lab.request import Request
-from seedance_lab.runner import Options, check_budget
-from seedance_lab.study import Run, Study
+from seedance_lab.run import Run
+from seedance_lab.study import Study
 
 Camera = Literal["moving", "fixed", "both"]
 
@@ -185,9 +187,9 @@ class PanelControl:
         plan, n = self.plan, self._derived.n_requests
         if plan is None:
             missing = [p for p in self._derived.problems.values() if p.missing]
-            left = missing[0].text if missing and len(missing) == len(self._derived.problems) else ""
-            count = _count(n) if n else "No plan yet"
-            return f"{count} · {left or 'mend the marked fields to see the price'}"
+            all_missing = len(missing) == len(self._derived.problems)
+            left = "choose a picture" if all_missing else "mend the marked fields"
+            return f"{_count(n) if n else 'No plan yet'} · {left} to see the price"
         _, n_paid, video_s, usd, minutes = plan.estimate()
         read = min(request.endpoint.price.read for request in plan)
         count = _count(len(plan))
@@ -393,8 +395,8 @@ class PanelControl:
             "resolution": lambda: _ticked("resolution", f.resolution),
             "aspect_ratio": lambda: _ticked("aspect ratio", f.aspect_ratio),
             "camera_fixed": lambda: {"moving": [False], "fixed": [True], "both": [False, True]}[f.camera],
-            "duration": lambda: parse("duration", f.duration),
-            "seed": lambda: parse("seed", f.seed.strip() or "random"),
+            "duration": lambda: _numbers("duration", f.duration),
+            "seed": lambda: _numbers("seed", f.seed.strip() or "random"),
         }
 
     def _repeat(self, problems: dict[str, Problem]) -> int:
@@ -519,6 +521,15 @@ def _prompts(text: str) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
+def _numbers(name: str, text: str) -> Sequence[Any]:
+    # Half of "1-4000000000" is typed at some moment, and written out it would fill the memory.
+    for first, last, step in re.findall(r"(\d+)\s*(?:-|\.\.)\s*(\d+)(?:\s*\.\.\s*(\d+))?", text):
+        n = (int(last) - int(first)) // max(1, int(step or 1)) + 1
+        if n > MOST:
+            raise LabError(f"{n:,} values are more than the panel's {MOST:,} requests.")
+    return parse(name, text)
+
+
 def _ticked(name: str, values: Sequence[str]) -> list[str]:
     if not values:
         raise LabError(f"Choose at least one {name}.")
@@ -531,8 +542,6 @@ def _check(endpoint: Endpoint, name: str, values: Sequence[Any]) -> None:
     Raises:
         LabError: The first one that the endpoint does not take.
     """
-    if len(values) > MOST:
-        raise LabError(f"{len(values):,} values are more than the panel's {MOST:,} requests.")
     picture = _STAND_IN if endpoint.takes_image else None
     for value in values:
         Request(endpoint=endpoint, image=picture, **{"prompt": "…", name: value})

@@ -18,7 +18,8 @@ from seedance_lab.errors import LabError, RequestError, near
 from seedance_lab.plan import settings_of
 from seedance_lab.record import Record
 from seedance_lab.request import Request
-from seedance_lab.study import Run, Study
+from seedance_lab.run import Run
+from seedance_lab.study import Study
 
 MOST_COLUMNS = 8
 """Columns that are chosen without being asked for; more make a sheet that nobody can read."""

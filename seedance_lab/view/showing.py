@@ -8,7 +8,8 @@ from typing import Any, get_args
 
 from seedance_lab.errors import LabError
 from seedance_lab.frontend import frontend
-from seedance_lab.study import Run, Study
+from seedance_lab.run import Run
+from seedance_lab.study import Study
 from seedance_lab.view.layout import arrange, entries_of
 from seedance_lab.view.sheet import Embed, sheet
 from seedance_lab.view.terminal import table

@@ -22,7 +22,8 @@ from seedance_lab.errors import ImageError, LabError
 from seedance_lab.frontend import frontend
 from seedance_lab.image import Picture
 from seedance_lab.progress import bar_html, told
-from seedance_lab.study import Run, Study
+from seedance_lab.run import Run
+from seedance_lab.study import Study
 from seedance_lab.view.control import PanelControl, Problem, Upload
 from seedance_lab.view.layout import arrange, entries_of
 from seedance_lab.view.sheet import IGNORED_BY_MATHJAX, sheet
@@ -366,7 +367,9 @@ class _Widgets:
             self._show_progress(run)
             self.control.refresh()
             self.refresh()
-            self._put_results(sheet(arrange(entries_of(run))))
+            drawn = sheet(arrange(entries_of(run)))
+            if self.control.current is run:  # making the proxies takes a while; the next run may have begun
+                self._put_results(drawn)
         except Exception as error:  # noqa: BLE001  # a thread has nobody to raise to
             self._say(f"The display failed, the run goes on: {type(error).__name__}: {error}")
 

@@ -1,0 +1,1 @@
+"""Small files that tests need, and the functions that make them."""
