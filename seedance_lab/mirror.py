@@ -55,7 +55,7 @@ class Pass:
         began, ended: Aware UTC; `ended` is None for one that was cut off.
         n_requests: In its plan.
         why: What ended it, when that was an error.
-        cancelled: Whether requests of it were taken back.
+        stopped: Whether it was told to begin nothing new, or requests of it were taken back.
         last: When its last line was written.
     """
 
@@ -66,22 +66,23 @@ class Pass:
     last: dt.datetime
     ended: dt.datetime | None = None
     why: str | None = None
-    cancelled: bool = False
+    stopped: bool = False
 
     def hear(self, event: Event) -> None:
         """Take in one line of it."""
         self.last = event.at
         if event.kind == "cancelled":
-            self.cancelled = True
+            self.stopped = True
         elif event.kind == "ended":
             self.ended, self.why = event.at, event.data.get("why")
+            self.stopped = self.stopped or bool(event.data.get("stopped"))
 
     @property
     def status(self) -> str:
         """As MLflow calls it."""
         if self.why:
             return "FAILED"
-        return "KILLED" if self.ended is None or self.cancelled else "FINISHED"
+        return "KILLED" if self.ended is None or self.stopped else "FINISHED"
 
 
 class _Known(NamedTuple):

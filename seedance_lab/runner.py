@@ -111,7 +111,8 @@ class Runner:
             finally:
                 with contextlib.suppress(OSError):
                     if begun:
-                        self._say("ended", run=self.run, why=str(self._fatal) if self._fatal else None)
+                        why = str(self._fatal) if self._fatal else None
+                        self._say("ended", run=self.run, why=why, stopped=self.stopping)
                 await engine.aclose()
         if self._fatal is not None:
             raise self._fatal
