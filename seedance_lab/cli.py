@@ -105,7 +105,7 @@ def _plan(given: dict[str, Any]) -> Plan:
     inputs = {name: given[name] for name in ("repeat", "sample", "method", "sample_seed")}
     for name in ("image", "end_image"):
         if given[name] is not None:
-            inputs[name] = Path(given[name]) if "://" not in given[name] else given[name]
+            inputs[name] = given[name]
     inputs["prompt"] = list(given["prompt"])
     for name in (
         "endpoint",
@@ -155,13 +155,13 @@ def demo(image: str | None, prompt: str, folder: str, **how: Any) -> None:
       seedance-lab demo
       seedance-lab demo --image me.jpg -p "she turns to the camera" --folder studies/me
     """
-    picture = Path(image) if image else Path(__file__).parent / "pictures" / "harbour.jpg"
+    picture = image or Path(__file__).parent / "pictures" / "harbour.jpg"
     plan = build_plan(image=picture, prompt=prompt, seed=[1, 2], duration=[3, 6], resolution=["480p", "720p"])
     study = _study(folder, how)
     run = _go(study, plan, how)
     console = Console()
     console.print(f"\nThe videos are in [bold]{_shown(study.folder / 'clips')}[/bold]", highlight=False)
-    if how["track"]:
+    if how["track"] and not run.tracking_warning:
         console.print(
             "Every run is in MLflow:  [bold]mlflow ui[/bold]   (then open http://127.0.0.1:5000)",
             highlight=False,

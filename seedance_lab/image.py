@@ -15,7 +15,6 @@ import os
 import stat
 import struct
 import urllib.parse
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
@@ -210,15 +209,14 @@ def inspect(file: Path | io.BytesIO) -> Facts:
     import PIL.Image
 
     try:
-        with warnings.catch_warnings():
-            # Sides are held to 6000 px below, before anything is decoded.
-            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
-            with PIL.Image.open(file) as image:
-                media_type = _media_type(image.format)
-                _check_shape(Size(*image.size))
-                image.load()
-                return Facts(_as_shown(image), media_type)
-    except PIL.Image.DecompressionBombError as error:
+        # Pillow's own warning about very many pixels is let through: filters belong to the whole process,
+        # and changing them for a moment here would change them for whatever runs in other threads.
+        with PIL.Image.open(file) as image:
+            media_type = _media_type(image.format)
+            _check_shape(Size(*image.size))
+            image.load()
+            return Facts(_as_shown(image), media_type)
+    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning) as error:
         # Pillow stops at 179 million pixels, of which one side must have more than the service takes.
         raise Unfit("too_large", f"has too many pixels; each side must be at most {MAX_SIDE} px") from error
     except (OSError, SyntaxError, ValueError, struct.error) as error:

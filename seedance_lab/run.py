@@ -265,9 +265,17 @@ class Run:
         )
 
     @property
+    def tracking_warning(self) -> str | None:
+        """Why MLflow does not have everything; None when it has, or was not asked."""
+        return self._tracker.warning if self._tracker else None
+
+    @property
     def cost_usd(self) -> float | None:
         """Dollars of this pass: 0 on a free engine; None when something of it is unknown."""
-        costs = [r.cost_usd for r in self._records().values() if r.run == self.id]
+        flying = set(self._runner.in_flight)
+        mine = [r for r in self._records().values() if r.run == self.id]
+        # A request on its way is counted at its list price: it is not lost yet, only not answered.
+        costs = [r.usd if r.cost_usd is None and r.key in flying else r.cost_usd for r in mine]
         return None if None in costs else sum(c for c in costs if c is not None)
 
     def __repr__(self) -> str:
@@ -281,8 +289,8 @@ class Run:
             told.append(f"{s.n_in_flight} in flight of {s.n_total}")
         cost = "cost unknown" if s.cost_usd is None else f"${s.cost_usd:.2f}"
         why = " · run.failures says why" if stages else ""
-        tracking = self._tracker.warning if self._tracker else None
-        return f"{', '.join(told)} · {cost}{why}{f' · {tracking}' if tracking else ''}"
+        tracking = f" · {self.tracking_warning}" if self.tracking_warning else ""
+        return f"{', '.join(told)} · {cost}{why}{tracking}"
 
     def _repr_html_(self) -> str:
         told = [(repr(f.request.seed), f.stage, f.why) for f in self.failures[:10]] if self.done else []

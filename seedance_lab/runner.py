@@ -231,9 +231,10 @@ class Runner:
             if attempt < _SEND_ATTEMPTS:
                 spread_s = min(30.0, 0.5 * 2**attempt) * random.uniform(0.5, 1.0)
                 await self._nap(max(wait_s, spread_s) if wait_s else 0.0)
-        self.problems[request.key] = (
-            f"not sent: declined {_SEND_ATTEMPTS} times ({self.records[request.key].error})"
-        )
+        record = self.records[request.key]
+        self.problems[request.key] = f"not sent: declined {_SEND_ATTEMPTS} times ({record.error})"
+        if record.http_status is None:
+            self._abort(EngineError(f"{record.error} It was tried {_SEND_ATTEMPTS} times. Run the plan again later."))
         return False
 
     async def _post(self, request: Request, wire: Mapping[str, Any]) -> float | None:

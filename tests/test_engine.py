@@ -81,7 +81,8 @@ class EngineContract:
             by_id = {f.request_id: f for f in found}
             assert {t.request_id for t in tickets} <= set(by_id)
             assert [by_id[t.request_id].input["seed"] for t in tickets] == [0, 1, 2]
-            assert await engine.history(ENDPOINT, since=began - dt.timedelta(days=1), until=began) == []
+            day = dt.timedelta(days=1)
+            assert await engine.history(ENDPOINT, since=began - 2 * day, until=began - day) == []
 
         self.use(tmp_path, served, work)
 

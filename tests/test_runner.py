@@ -206,6 +206,26 @@ def test_a_request_that_is_declined_for_ever_stops_asking(lab: Lab, plan: Plan, 
     assert "declined 8 times" in run.problems[plan[0].key]
 
 
+def test_a_service_that_cannot_be_reached_ends_the_run(lab: Lab, plan: Plan, monkeypatch) -> None:
+    """A thousand requests would otherwise each wait for the same missing network."""
+    _no_waiting(monkeypatch)
+    lab.fault = _always(no_connection)
+    with pytest.raises(EngineError, match="tried 8 times"):
+        lab.run(plan, in_flight=1)
+    assert stages(lab) == {"declined": 1}
+
+
+def test_a_hosted_run_costs_list_prices_and_finds_its_lost_answers(lab: Lab, plan: Plan, monkeypatch) -> None:
+    """The hosted place differs in money and in patience, in nothing else."""
+    _no_waiting(monkeypatch)
+    lab.fault = once(drop_after)
+    lab.run(plan, place="fal", budget_usd=0.11)
+    records = fold(read(lab.folder / "journal.jsonl")).values()
+    assert [r.stage for r in records] == ["saved"] * 3
+    assert sum(r.cost_usd or 0 for r in records) == pytest.approx(plan.usd)
+    assert set(lab.posted().values()) == {1}
+
+
 def test_what_is_refused_is_not_sent_again_by_itself(lab: Lab, plan: Plan) -> None:
     async def refuse(request: httpx.Request, send: Send) -> httpx.Response:
         return httpx.Response(400, json={"detail": "no such thing"})

@@ -153,7 +153,7 @@ class Engine:
     Args:
         credentials: For the service; a simulator takes any.
         transport: Carries the key, and sends a submission once.
-        bare: Carries no key: for files.
+        bare: Carries no key: for files. None: the open internet, by the environment's proxies.
         identity: What tells this engine from another of its kind.
         rebase: Makes a URL from an earlier session reachable (a served simulator may have moved).
         closing: What to close after the connections, in order.
@@ -164,7 +164,7 @@ class Engine:
         *,
         credentials: AuthCredentials,
         transport: httpx.AsyncBaseTransport,
-        bare: httpx.AsyncBaseTransport,
+        bare: httpx.AsyncBaseTransport | None,
         identity: str,
         rebase: Callable[[str], str] = str,
         closing: tuple[Callable[[], Awaitable[None]], ...] = (),

@@ -146,7 +146,7 @@ def _open_fal() -> Engine:
     return Engine(
         credentials=credentials,
         transport=OneShot(hosted, submit_prefix=fal_client.client.QUEUE_URL_FORMAT),
-        bare=httpx.AsyncHTTPTransport(),
+        bare=None,
         identity="fal",
     )
 
