@@ -1,4 +1,4 @@
-"""How long the main job takes after installation: `seedance-lab demo` in an empty folder, a fresh MLflow store included.
+"""How long the main job takes once installed: `seedance-lab demo` in an empty folder, a fresh MLflow store included.
 
     python benchmarks/demo.py [--rounds 3] [--most 30]
 
@@ -31,13 +31,17 @@ def once() -> float:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--most", type=float, default=30.0)
     args = parser.parse_args()
     seconds = [once() for _ in range(args.rounds)]
     median = statistics.median(seconds)
-    print(f"demo, 8 videos: median {median:.1f} s of {args.rounds} rounds ({min(seconds):.1f} to {max(seconds):.1f})")
+    print(
+        f"demo, 8 videos: median {median:.1f} s of {args.rounds} rounds ({min(seconds):.1f} to {max(seconds):.1f})"
+    )
     return 1 if median > args.most else 0
 
 

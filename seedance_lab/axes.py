@@ -95,9 +95,9 @@ def values_of(name: str, value: Any) -> Sequence[Any]:
         or getattr(value, "shape", None) == ()
     ):
         values = [value]
-    elif getattr(value, "ndim", 1) > 1:
+    elif (n_dimensions := getattr(value, "ndim", 1)) > 1:
         raise PlanError(
-            f"{name} is an array of {value.ndim} dimensions; for a picture give PIL.Image.fromarray(…). "  # type: ignore[attr-defined]
+            f"{name} is an array of {n_dimensions} dimensions; for a picture give PIL.Image.fromarray(…). "
             "Nothing was sent."
         )
     else:

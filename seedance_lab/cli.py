@@ -335,7 +335,10 @@ def _print_table(study: Study, plan: Plan) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in (*varying, "stage", "latency_s", "cost", "at fal", "file"):
         table.add_column(
-            name, justify="left" if name in {"file", "prompt", "stage"} else "right", no_wrap=name != "prompt"
+            name,
+            justify="left" if name in {"file", "prompt", "stage"} else "right",
+            no_wrap=name not in {"prompt", "file"},
+            overflow="fold",  # a path that is cut short cannot be opened
         )
     records = study.records()
     for request in plan[:_TABLE_ROWS]:

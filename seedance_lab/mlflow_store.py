@@ -126,7 +126,7 @@ def _check_http(url: str) -> None:
     try:
         # Any answer is a sign of life; whether to trust the certificate is MLflow's to decide, and nothing
         # secret is sent here.
-        httpx.get(url, timeout=ANSWER_S, verify=False)  # noqa: S501
+        httpx.get(url, timeout=ANSWER_S, verify=False)  # noqa: S501  # see above
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Unreachable(f"{type(error).__name__}: {error}".rstrip(": ")) from error
 

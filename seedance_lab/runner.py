@@ -234,7 +234,9 @@ class Runner:
         record = self.records[request.key]
         self.problems[request.key] = f"not sent: declined {_SEND_ATTEMPTS} times ({record.error})"
         if record.http_status is None:
-            self._abort(EngineError(f"{record.error} It was tried {_SEND_ATTEMPTS} times. Run the plan again later."))
+            self._abort(
+                EngineError(f"{record.error} It was tried {_SEND_ATTEMPTS} times. Run the plan again later.")
+            )
         return False
 
     async def _post(self, request: Request, wire: Mapping[str, Any]) -> float | None:

@@ -87,8 +87,8 @@ def die_at(n: int, when: str) -> None:
             os._exit(_DIED)
         return event
 
-    Journal.append = dying_append  # type: ignore[method-assign]
-    journals.os.write = dying_write  # type: ignore[attr-defined]
+    Journal.append = dying_append
+    journals.os.write = dying_write
 
 
 def in_child(work: Callable[[], None]) -> int:
@@ -147,13 +147,13 @@ def judge(case: str, folder: Path, url: str, plan: Plan, code: int) -> list[str]
 
 
 async def _intent_after_post(self: Runner, request: object, wire: object) -> None:
-    ticket = await self._engine.submit(request.endpoint.id, wire)  # type: ignore[attr-defined, arg-type]
-    self._say("sending", request.key, request=request.record(), wire=wire, usd=None)  # type: ignore[attr-defined]
-    self._say("accepted", request.key, request_id=ticket.request_id, urls=dict(ticket.urls))  # type: ignore[attr-defined]
+    ticket = await self._engine.submit(request.endpoint.id, wire)
+    self._say("sending", request.key, request=request.record(), wire=wire, usd=None)
+    self._say("accepted", request.key, request_id=ticket.request_id, urls=dict(ticket.urls))
 
 
 async def _resend_leftover(self: Runner, record: object) -> bool:
-    self._say("resolved", record.key, outcome="lost")  # type: ignore[attr-defined]
+    self._say("resolved", record.key, outcome="lost")
     return True
 
 

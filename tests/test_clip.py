@@ -27,7 +27,7 @@ def kept(tmp_path: Path, video: Path) -> Clip:
 
 
 def request(**settings: object) -> Request:
-    return Request(image=bmp(), prompt="boats", **settings)  # type: ignore[arg-type]
+    return Request(image=bmp(), prompt="boats", **settings)
 
 
 def recorded(seed: int) -> Record:
@@ -64,7 +64,7 @@ def test_facts_are_the_files(video: Path) -> None:
 
 def test_a_clip_is_frozen(video: Path) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        Clip(path=video).path = Path("other.mp4")  # type: ignore[misc]
+        Clip(path=video).path = Path("other.mp4")
 
 
 def test_a_poster_is_made_once_and_read_again(kept: Clip) -> None:

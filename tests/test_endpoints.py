@@ -118,7 +118,7 @@ def test_the_options_are_the_pages_in_its_order(name: str) -> None:
     assert LITE.options(name) == PAGE[name]["options"]
 
 
-@pytest.mark.parametrize(("name", "option"), [(n, o) for n, row in PAGE.items() for o in row["options"]])  # type: ignore[attr-defined]
+@pytest.mark.parametrize(("name", "option"), [(n, o) for n, row in PAGE.items() for o in row["options"]])
 def test_every_option_of_the_page_is_taken(name: str, option: str) -> None:
     assert wire_arguments(LITE, {**REQUIRED, name: option})[name] == option
 
@@ -277,7 +277,7 @@ def test_an_endpoint_is_found_by_alias_and_by_id(endpoint: Endpoint) -> None:
 def test_an_unknown_endpoint_is_refused_with_all_names(word: object) -> None:
     """A list arrives here from a panel's or a parameter file's mistake; it must not be a bare TypeError."""
     with pytest.raises(RequestError, match=r"lite, pro, pro-fast, lite-text.*Nothing was sent"):
-        find(word)  # type: ignore[arg-type]
+        find(word)
 
 
 # ── sizes ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -85,7 +85,7 @@ def imports_of(name: str, text: str, known: set[str]) -> Iterator[Import]:
                 targets = [text_of]
         for target in dict.fromkeys(targets):
             if target == PACKAGE or target.startswith(f"{PACKAGE}."):
-                yield Import(target, node.lineno, in_function)  # type: ignore[attr-defined]
+                yield Import(target, node.lineno, in_function)
 
 
 def layer_of(name: str) -> int | None:

@@ -50,7 +50,7 @@ def not_a_video(kind: str, folder: Path, video: Path) -> Path:
 
 
 def brightness(jpeg: bytes) -> int:
-    return int(PIL.Image.open(io.BytesIO(jpeg)).convert("L").getpixel((3, 3)))  # type: ignore[arg-type]
+    return int(PIL.Image.open(io.BytesIO(jpeg)).convert("L").getpixel((3, 3)))
 
 
 def test_facts_are_what_was_encoded(video: Path) -> None:

@@ -158,7 +158,7 @@ def test_random_seeds_collapse() -> None:
 
 def test_a_plan_is_made_of_requests_only() -> None:
     with pytest.raises(PlanError, match="not of str"):
-        Plan.of(["boats"])  # type: ignore[list-item]
+        Plan.of(["boats"])
 
 
 # ── pictures ────────────────────────────────────────────────────────────────────────────────────────────

@@ -218,7 +218,7 @@ def test_only_a_terminal_that_can_redraw_gets_a_bar(
 ) -> None:
     monkeypatch.setenv("TERM", term)
     monkeypatch.setattr(sys, "stderr", Screen())
-    assert isinstance(reporter(enabled=True)._inner, kind)  # type: ignore[attr-defined]
+    assert isinstance(reporter(enabled=True)._inner, kind)
 
 
 @pytest.mark.parametrize("broken", ["show", "close"])

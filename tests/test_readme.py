@@ -28,7 +28,7 @@ def test_the_python_blocks_run_as_they_stand_there(tmp_path: Path, monkeypatch: 
         exec(compile(block, "README.md", "exec"), names)
     assert repr(names["plan"]) == told(blocks("python")[0])
     assert repr(names["run"]) == told(blocks("python")[1])
-    assert len(names["df"]) == len(names["runs"]) == 16  # type: ignore[arg-type]
+    assert len(names["df"]) == len(names["runs"]) == 16
 
 
 def told(block: str) -> str:

@@ -269,7 +269,7 @@ def test_the_arguments_cannot_be_changed() -> None:
     """What is sent would then no longer be what the key says."""
     request = boats()
     with pytest.raises(TypeError):
-        request.arguments["seed"] = 7  # type: ignore[index]
+        request.arguments["seed"] = 7
 
 
 def test_with_changes_what_is_named_and_nothing_else() -> None:
@@ -363,7 +363,7 @@ def test_a_bad_picture_is_an_image_error() -> None:
 
 def test_settings_are_keywords_only() -> None:
     with pytest.raises(TypeError):
-        Request("lite", A)  # type: ignore[misc]
+        Request("lite", A)
 
 
 # ── what people type ────────────────────────────────────────────────────────────────────────────────────

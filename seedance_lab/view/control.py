@@ -8,90 +8,36 @@ callbacks beside its cells. What was set by hand can be read back as code (`as_c
 from __future__ import annotations
 
 import os
-import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any
 
 from seedance_lab import image as images
-from seedance_lab.axes import parse, values_of
 from seedance_lab.budget import Options, check_budget
-from seedance_lab.endpoints import ENDPOINTS, LITE, Endpoint, Size, find
-from seedance_lab.errors import BudgetError, LabError, near
+from seedance_lab.endpoints import ENDPOINTS, LITE, Endpoint, find
+from seedance_lab.errors import LabError
 from seedance_lab.image import Picture
 from seedance_lab.plan import Plan, sweep
 from seedance_lab.progress import Snapshot
-from seedance_lab.request import Request
 from seedance_lab.run import Run
 from seedance_lab.study import Study
-
-Camera = Literal["moving", "fixed", "both"]
-
-MOST = 2000
-"""A plan of the panel is made anew at each key press, so larger ones belong into code."""
-
-PROMPT = "the camera slowly pushes in while the scene comes to life"
-"""The prompt that a new panel begins with, so that a picture is all that is missing."""
-
-_STAND_IN = Picture(sha256="", size=Size(1280, 720), media_type="image/jpeg", n_bytes=0, name="")
-"""Takes the picture's place while there is none, so that the other fields are judged all the same."""
-
-
-class Upload(NamedTuple):
-    """A picture that came from the browser."""
-
-    name: str
-    data: bytes
-
-
-ImageField = str | bytes | os.PathLike[str] | Upload | Picture | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fields:
-    """What a person typed or chose.
-
-    Attributes:
-        image: First frame: a path or URL, bytes, or an upload.
-        end_image: Last frame, likewise.
-        prompt: One prompt a line; several lines are an axis.
-        seed: Text form: `1-3`, `7,11`, `random`; empty is random.
-        duration: Text form, in seconds: `5`, `2-4`, `2..12..2`.
-        resolution: One or several.
-        aspect_ratio: One or several.
-        camera: `moving`, `fixed`, or `both` as an axis.
-        repeat: Replicates of each request.
-        endpoint: An alias.
-        budget_usd: Text: the most that the study may have spent; needed where it costs money.
-        confirmed: Whether the price that is shown now was agreed to; any other change takes it back.
-    """
-
-    image: ImageField = None
-    end_image: ImageField = None
-    prompt: str = PROMPT
-    seed: str = "1-2"
-    duration: str = "5"
-    resolution: tuple[str, ...] = ("720p",)
-    aspect_ratio: tuple[str, ...] = ("auto",)
-    camera: Camera = "moving"
-    repeat: int = 1
-    endpoint: str = LITE.alias
-    budget_usd: str = ""
-    confirmed: bool = False
-
-
-class Problem(NamedTuple):
-    """Why a field keeps the plan from being run.
-
-    Attributes:
-        text: For people.
-        missing: Nothing was given yet; not a mistake.
-    """
-
-    text: str
-    missing: bool = False
+from seedance_lab.view.fields import (
+    MOST,
+    Fields,
+    ImageField,
+    Problem,
+    Upload,
+    as_problem,
+    as_python,
+    check_values,
+    first_fields,
+    read_budget,
+    read_numbers,
+    read_prompts,
+    read_ticked,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +70,7 @@ class PanelControl:
         self._pictures: dict[Any, Picture] = {}
         self._run: Run | None = None
         self._failed: str = ""
-        self._fields = _given(defaults)
+        self._fields = first_fields(defaults)
         self._derived = self._derive()
 
     # ── state ───────────────────────────────────────────────────────────────────────────────────────────
@@ -264,7 +210,7 @@ class PanelControl:
                 return None
             assert self.plan is not None
             try:
-                budget = _budget(self._fields.budget_usd)
+                budget = read_budget(self._fields.budget_usd)
                 self._run = self.study.start(self.plan, budget_usd=budget, in_flight=self.in_flight)
             except (LabError, OSError) as error:
                 self._failed = str(error)
@@ -321,8 +267,8 @@ class PanelControl:
                     inputs[name] = self._source(name, inputs[name])
             if self._fields.repeat > 1:
                 inputs["repeat"] = self._fields.repeat
-            budget = _budget(self._fields.budget_usd)
-        arguments = "".join(f"    {name}={_code(value)},\n" for name, value in inputs.items())
+            budget = read_budget(self._fields.budget_usd)
+        arguments = "".join(f"    {name}={as_python(value)},\n" for name, value in inputs.items())
         place = self.study.place.name
         engine = "" if place == "local" else f", engine={place!r}"
         if not self.study.track:
@@ -354,7 +300,7 @@ class PanelControl:
         try:
             endpoint = find(self._fields.endpoint)
         except LabError as error:
-            return _Derived(plan=None, inputs={}, problems={"endpoint": _problem(error)}, n_requests=None)
+            return _Derived(plan=None, inputs={}, problems={"endpoint": as_problem(error)}, n_requests=None)
         inputs: dict[str, Any] = {} if endpoint is LITE else {"endpoint": endpoint.alias}
         for name, takes in (("image", endpoint.takes_image), ("end_image", endpoint.takes_end_image)):
             picture, problem = self._picture(name)
@@ -370,9 +316,9 @@ class PanelControl:
         for name, read in self._axes().items():
             try:
                 values = read()
-                _check(endpoint, name, values)
+                check_values(endpoint, name, values)
             except LabError as error:
-                problems[_FIELD.get(name, name)] = _problem(error)
+                problems[_FIELD.get(name, name)] = as_problem(error)
                 continue
             n *= len(values)
             if name not in _UNSAID or values != [endpoint.input.model_fields[name].default]:
@@ -391,12 +337,12 @@ class PanelControl:
         """How the values of each input are read, in the order of the plan's product."""
         f = self._fields
         return {
-            "prompt": lambda: _prompts(f.prompt),
-            "resolution": lambda: _ticked("resolution", f.resolution),
-            "aspect_ratio": lambda: _ticked("aspect ratio", f.aspect_ratio),
+            "prompt": lambda: read_prompts(f.prompt),
+            "resolution": lambda: read_ticked("resolution", f.resolution),
+            "aspect_ratio": lambda: read_ticked("aspect ratio", f.aspect_ratio),
             "camera_fixed": lambda: {"moving": [False], "fixed": [True], "both": [False, True]}[f.camera],
-            "duration": lambda: _numbers("duration", f.duration),
-            "seed": lambda: _numbers("seed", f.seed.strip() or "random"),
+            "duration": lambda: read_numbers("duration", f.duration),
+            "seed": lambda: read_numbers("seed", f.seed.strip() or "random"),
         }
 
     def _repeat(self, problems: dict[str, Problem]) -> int:
@@ -410,7 +356,7 @@ class PanelControl:
         try:
             return self.study.preview(sweep(**inputs, repeat=self._fields.repeat))
         except LabError as error:
-            problems["plan"] = _problem(error)
+            problems["plan"] = as_problem(error)
             return None
 
     def _check_budget(self, plan: Plan, problems: dict[str, Problem]) -> None:
@@ -420,10 +366,10 @@ class PanelControl:
             problems["budget_usd"] = Problem("Say how much this study may spend, in dollars.", missing=True)
             return
         try:
-            options = Options(budget_usd=_budget(self._fields.budget_usd), in_flight=self.in_flight)
+            options = Options(budget_usd=read_budget(self._fields.budget_usd), in_flight=self.in_flight)
             check_budget(self.study.place, plan, self.study.records(), options)
         except LabError as error:
-            problems["budget_usd"] = _problem(error)
+            problems["budget_usd"] = as_problem(error)
 
     def _picture(self, field: str) -> tuple[Picture | None, Problem | None]:
         """The picture of a field, read once for as long as its file stays the same."""
@@ -441,7 +387,7 @@ class PanelControl:
                 )
             return self._pictures[known_as], None
         except LabError as error:
-            return None, _problem(error)
+            return None, as_problem(error)
 
 
 _FIELD = {"camera_fixed": "camera"}
@@ -464,125 +410,9 @@ def _identity(source: Any) -> Any:
     return text, stat.st_mtime_ns, stat.st_size
 
 
-def _given(defaults: Mapping[str, Any]) -> Fields:
-    """The first fields, from values in the forms that `sweep` takes."""
-    known = [f.name for f in fields(Fields) if f.name != "confirmed"]
-    given: dict[str, Any] = {}
-    for name, value in defaults.items():
-        if name == "camera_fixed":
-            chosen = set(values_of(name, value))
-            given["camera"] = "both" if len(chosen) == 2 else "fixed" if True in chosen else "moving"
-        elif name not in known:
-            raise LabError(
-                f"The panel has no field {name!r}.{near(name, [*known, 'camera_fixed'])} It has "
-                f"{', '.join(known)}."
-            )
-        elif name == "prompt":
-            given[name] = _one_a_line(value)
-        elif name in {"seed", "duration"}:
-            given[name] = value if isinstance(value, str) else _text_form(values_of(name, value))
-        elif name in {"resolution", "aspect_ratio"}:
-            given[name] = tuple(values_of(name, value))
-        elif name == "camera" and value not in get_args(Camera):
-            raise LabError(f"camera={value!r} is not known; it is {', '.join(get_args(Camera))}.")
-        elif name == "budget_usd":
-            given[name] = "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-        elif name == "endpoint":
-            given[name] = find(value).alias
-        else:
-            given[name] = value
-    endpoint = find(given.get("endpoint", LITE))
-    for name in ("resolution", "aspect_ratio"):
-        given.setdefault(name, (str(endpoint.input.model_fields[name].default),))
-    return Fields(**given)
-
-
-def _one_a_line(value: Any) -> str:
-    prompts = [str(v) for v in values_of("prompt", value)] if not isinstance(value, str) else [value]
-    if not isinstance(value, str) and any("\n" in prompt for prompt in prompts):
-        raise LabError("The panel takes one prompt a line, so a prompt must have no line break in it.")
-    return "\n".join(prompts)
-
-
-def _text_form(values: Sequence[Any]) -> str:
-    """`1-3`, `2..12..2` or `1,5,7`."""
-    if len(values) > 2 and all(isinstance(v, int) for v in values):
-        step = values[1] - values[0]
-        if step > 0 and list(values) == list(range(values[0], values[-1] + 1, step)):
-            span = f"{values[0]}-{values[-1]}"
-            return span if step == 1 else f"{values[0]}..{values[-1]}..{step}"
-    return ",".join("random" if v is None else str(v) for v in values)
-
-
-def _prompts(text: str) -> list[str]:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    if not lines:
-        raise LabError("Say what should happen in the clip.")
-    return list(dict.fromkeys(lines))
-
-
-def _numbers(name: str, text: str) -> Sequence[Any]:
-    # Half of "1-4000000000" is typed at some moment, and written out it would fill the memory.
-    for first, last, step in re.findall(r"(\d+)\s*(?:-|\.\.)\s*(\d+)(?:\s*\.\.\s*(\d+))?", text):
-        n = (int(last) - int(first)) // max(1, int(step or 1)) + 1
-        if n > MOST:
-            raise LabError(f"{n:,} values are more than the panel's {MOST:,} requests.")
-    return parse(name, text)
-
-
-def _ticked(name: str, values: Sequence[str]) -> list[str]:
-    if not values:
-        raise LabError(f"Choose at least one {name}.")
-    return list(values)
-
-
-def _check(endpoint: Endpoint, name: str, values: Sequence[Any]) -> None:
-    """Hold each value against the endpoint, by itself.
-
-    Raises:
-        LabError: The first one that the endpoint does not take.
-    """
-    picture = _STAND_IN if endpoint.takes_image else None
-    for value in values:
-        Request(endpoint=endpoint, image=picture, **{"prompt": "…", name: value})
-
-
-def _budget(text: str) -> float | None:
-    text = text.strip().removeprefix("$").replace(",", "")
-    if not text:
-        return None
-    try:
-        return float(text)
-    except ValueError as error:
-        raise BudgetError(f"{text!r} is not a number of dollars; write 5 or 2.50.") from error
-
-
-def _problem(error: LabError) -> Problem:
-    # Beside a field it goes without saying that nothing was sent.
-    return Problem(str(error).replace(" Nothing was sent.", ""))
-
-
 def _count(n: int) -> str:
     return f"{n:,} request{'s' if n != 1 else ''}"
 
 
 def _minutes(minutes: float) -> str:
     return f"{max(1.0, minutes):,.0f} min" if minutes < 90 else f"{minutes / 60:,.1f} h"
-
-
-def _code(value: Any) -> str:
-    """A value as short Python."""
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        values = list(value)
-        if len(values) == 1:
-            return repr(values[0])
-        if len(values) > 2 and all(isinstance(v, int) and not isinstance(v, bool) for v in values):
-            step = values[1] - values[0]
-            spans = range(values[0], values[-1] + (1 if step > 0 else -1), step) if step else range(0)
-            if list(spans) == values:
-                first = "" if values[0] == 0 and step == 1 else f"{values[0]}, "
-                return f"range({first}{spans.stop}{f', {step}' if step != 1 else ''})"
-        if all(isinstance(v, str) for v in values) and sum(map(len, values)) > 60:
-            return "[\n" + "".join(f"        {v!r},\n" for v in values) + "    ]"
-        return repr(values)
-    return repr(value)

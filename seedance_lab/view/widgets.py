@@ -24,7 +24,8 @@ from seedance_lab.image import Picture
 from seedance_lab.progress import bar_html, told
 from seedance_lab.run import Run
 from seedance_lab.study import Study
-from seedance_lab.view.control import PanelControl, Problem, Upload
+from seedance_lab.view.control import PanelControl
+from seedance_lab.view.fields import Problem, Upload
 from seedance_lab.view.layout import arrange, entries_of
 from seedance_lab.view.sheet import IGNORED_BY_MATHJAX, sheet
 

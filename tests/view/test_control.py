@@ -16,7 +16,8 @@ from seedance_lab.errors import LabError, StudyLocked
 from seedance_lab.plan import Plan, sweep
 from seedance_lab.study import Study
 from seedance_lab.view import control as controls
-from seedance_lab.view.control import Fields, PanelControl, Upload
+from seedance_lab.view.control import PanelControl
+from seedance_lab.view.fields import Fields, Upload
 
 
 @pytest.fixture
