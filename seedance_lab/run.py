@@ -156,8 +156,14 @@ class Run:
 
     async def _wait_async(self) -> Self:
         # In ticks: a cell that awaits a bare future cannot be interrupted.
-        while not self.done:
-            await asyncio.sleep(TICK_S)
+        try:
+            while not self.done:
+                await asyncio.sleep(TICK_S)
+        except asyncio.CancelledError:
+            # An interrupted cell comes here; it must not go on spending behind its reader's back.
+            self.interrupted = True
+            self.stop()
+            raise
         self.check()
         return self
 

@@ -385,13 +385,6 @@ def test_a_file_in_place_of_the_folder_is_a_study_error(tmp_path: Path) -> None:
         Journal(tmp_path / "study")
 
 
-def test_a_folder_that_cannot_be_made_is_a_study_error(tmp_path: Path) -> None:
-    """Not by its permissions: whoever runs this may be root, for whom there are none."""
-    (tmp_path / "file").touch()
-    with pytest.raises(StudyError, match="cannot be used: Not a directory"):
-        Journal(tmp_path / "file" / "study")
-
-
 def test_a_new_journal_is_made_by_its_first_line(path: Path) -> None:
     """A run that is refused for its budget leaves no study behind."""
     with Journal(path.parent) as journal:

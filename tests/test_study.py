@@ -70,6 +70,22 @@ def test_a_run_can_be_awaited_in_any_loop(study: lab.Study, plan: lab.Plan) -> N
     assert len(asyncio.run(cell()).clips) == 3
 
 
+def test_an_interrupted_await_begins_nothing_new(study: lab.Study, picture: bytes) -> None:
+    """A notebook's stop button cancels the awaiting cell; the sweep must not go on spending behind it."""
+    plan = lab.sweep(image=picture, prompt="awaited", duration=2, seed=range(4000))
+
+    async def cell() -> lab.Run:
+        run = study.start(plan, in_flight=2)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(run, 0.5)
+        return run
+
+    run = asyncio.run(cell())
+    assert run.wait(30)
+    assert {r.stage for r in study.records().values()} <= {"saved"}
+    assert len(run.failures) > 3000
+
+
 def test_run_blocks_inside_a_running_loop_too(study: lab.Study, plan: lab.Plan) -> None:
     """In a notebook a loop is always running in the main thread."""
 
