@@ -621,10 +621,10 @@ def test_the_default_is_mlflows_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("uri", "absolute"),
     [
-        ("sqlite:///mlflow.db", "sqlite:////work/mlflow.db"),
+        ("sqlite:///mlflow.db", "sqlite:////somewhere/mlflow.db"),
         ("sqlite:////data/mlflow.db", "sqlite:////data/mlflow.db"),
         ("sqlite:///:memory:", "sqlite:///:memory:"),
-        ("./mlruns", "file:///work/mlruns"),
+        ("./mlruns", "file:///somewhere/mlruns"),
         ("/data/mlruns", "file:///data/mlruns"),
         ("file:///data/mlruns", "file:///data/mlruns"),
         ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
@@ -634,7 +634,7 @@ def test_the_default_is_mlflows_own(tmp_path: Path) -> None:
 )
 def test_a_relative_location_is_meant_from_the_folder_of_the_start(uri: str, absolute: str) -> None:
     """SQLAlchemy would open a relative file anew, wherever the process is by then."""
-    assert mlflow_store.Location(uri, Path("/work")).absolute() == absolute
+    assert mlflow_store.Location(uri, Path("/somewhere")).absolute() == absolute
 
 
 def test_an_older_store_of_files_still_works(
