@@ -20,6 +20,8 @@ from rich.table import Table
 from seedance_lab._version import __version__
 from seedance_lab.budget import spent_usd
 from seedance_lab.errors import BudgetError, EngineError, LabError, StudyError
+from seedance_lab.local.environment import exports, variables
+from seedance_lab.local.serve import Behaviour
 from seedance_lab.local.serve import serve as serve_engine
 from seedance_lab.plan import Plan
 from seedance_lab.plan import sweep as build_plan
@@ -278,7 +280,22 @@ def frame(folder: str, csv: str | None, parquet: str | None) -> None:
     "--slots", type=click.IntRange(1), default=2, show_default=True, help="Requests worked on at a time."
 )
 @click.option("--stub", is_flag=True, help="Answer at once with a still clip, for tests of other programs.")
-def serve(host: str, port: int, folder: str | None, slots: int, stub: bool) -> None:
+@click.option("--tls", is_flag=True, help="Serve https, with a certificate for this machine only.")
+@click.option(
+    "--fault", "faults", multiple=True, help="Such as submit:drop-after@2, status:502%20; repeat it."
+)
+@click.option("--latency", type=click.Choice(["instant", "model"]), default="instant", show_default=True)
+@click.option(
+    "--speed", type=float, default=1.0, show_default=True, help="Divides the waits of --latency model."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of chances and spreads.")
+@click.option("--balance-usd", type=float, help="The account's money; it runs down, then answers 403.")
+@click.option("--admin", is_flag=True, help="Let /admin/faults and /admin/clock exist.")
+@click.option("--webhooks-to-loopback", is_flag=True, help="Let webhooks go to this machine.")
+@click.option("--env", "env", is_flag=True, help="Print exports for fal's Python client; serve nothing.")
+def serve(
+    host: str, port: int, folder: str | None, slots: int, stub: bool, tls: bool, env: bool, **behaviour: Any
+) -> None:
     r"""Serve the embedded engine on a port: fal's protocol, no key, no money.
 
     Prints one line with its URL once it answers.
@@ -286,13 +303,36 @@ def serve(host: str, port: int, folder: str | None, slots: int, stub: bool) -> N
     \b
       seedance-lab serve --port 0
       SEEDANCE_LAB_ENGINE=http://127.0.0.1:8000 seedance-lab demo --folder studies/served
+
+    A service with its moods, for the tests of any client:
+
+    \b
+      seedance-lab serve --latency model --speed 60 --fault submit:drop-after@2 --fault "status:502%20"
+
+    fal's own Python client, unmodified, in a second terminal (or after a & in the first):
+
+    \b
+      seedance-lab serve --tls
+      eval "$(seedance-lab serve --env)" && python uses_fal_client.py
     """
     home = (
         Path(folder)
         if folder
         else Path(platformdirs.user_data_path("seedance-lab", appauthor=False)) / "engine"
     )
-    serve_engine(home, host=host, port=port, slots=slots, stub=stub, announce=lambda url: click.echo(url))
+    if env:
+        click.echo(exports(variables(home, host=host, port=port)))
+        return
+    serve_engine(
+        home,
+        host=host,
+        port=port,
+        slots=slots,
+        stub=stub,
+        secure=tls,
+        behaviour=Behaviour(**behaviour),
+        announce=lambda url: click.echo(url),
+    )
 
 
 def _study(folder: str, how: dict[str, Any]) -> Study:

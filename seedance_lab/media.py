@@ -62,6 +62,9 @@ def facts(path: Path) -> FileFacts:
                 if stream.duration is not None and stream.time_base is not None
                 else float(container.duration or 0) / av.time_base
             )
+            n_packets = sum(1 for packet in container.demux(stream) if packet.size)
+            if n_packets < stream.frames:
+                raise ClipError(f"{path} ends after {n_packets} of its {stream.frames} frames.")
             return FileFacts(
                 width=stream.width,
                 height=stream.height,

@@ -20,11 +20,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from seedance_lab import media
 from seedance_lab._version import __version__
 from seedance_lab.budget import Options, check_budget, fits
 from seedance_lab.clip import file_name
-from seedance_lab.engine import Engine, Place, Seen, Ticket, open_engine
+from seedance_lab.engine import Answer, Engine, Place, Seen, Ticket, open_engine
 from seedance_lab.errors import (
     ClipError,
     Declined,
@@ -45,6 +47,7 @@ _ACCOUNT = frozenset({401, 402, 403})
 """Answers that concern the account, not the request: the whole run stops."""
 _UPLOAD_LIFE = dt.timedelta(days=5)
 _SEND_ATTEMPTS = 8
+_FETCH_ATTEMPTS = 3
 _CLIENT_CLOSED = 499
 
 
@@ -82,6 +85,7 @@ class Runner:
         self._todo: collections.deque[Request] = collections.deque()
         self._uploads: dict[str, asyncio.Task[str]] = {}
         self._searching = asyncio.Lock()
+        self._posting: set[str] = set()
         self._times: dict[tuple[str, str, int], list[float]] = collections.defaultdict(list)
         self._cancelled = asyncio.Event()
         self._fatal: BaseException | None = None
@@ -246,6 +250,7 @@ class Runner:
             Seconds to wait before sending it again; None when it must not be sent again now.
         """
         self._say("sending", request.key, run=self.run, request=request.record(), wire=wire, usd=request.usd)
+        self._posting.add(request.key)
         try:
             ticket = await self._engine.submit(request.endpoint.id, wire)
         except NotSent as error:
@@ -256,6 +261,8 @@ class Runner:
         except LostAnswer as error:
             self._say("unknown", request.key, run=self.run, error=str(error))
             return None
+        finally:
+            self._posting.discard(request.key)
         self._say("accepted", request.key, run=self.run, request_id=ticket.request_id, urls=dict(ticket.urls))
         return None
 
@@ -304,6 +311,8 @@ class Runner:
         async with self._searching:
             began = time.monotonic()
             while True:
+                while self._has_twin_on_its_way(record):
+                    await self._nap(0.1)
                 try:
                     candidates = await self._candidates(record)
                 except EngineError as error:
@@ -311,6 +320,8 @@ class Runner:
                         f"unknown: the answer was lost, and {error} Run the plan again later."
                     )
                     return False
+                if self._has_twin_on_its_way(record):
+                    continue
                 rivals = [r for r in self.records.values() if _is_lost(r) and r.wire == record.wire]
                 if len(candidates) > len(rivals):
                     ids = ", ".join(candidates)
@@ -335,6 +346,10 @@ class Runner:
                               why="the account's history does not have it")  # fmt: skip
                     return True
                 await self._nap(max(1.0, self.place.history_lag_s / 4))
+
+    def _has_twin_on_its_way(self, record: Record) -> bool:
+        """Whether an equal request is being answered just now: what the history shows may be that one's."""
+        return any(self.records[key].wire == record.wire for key in self._posting)
 
     async def _candidates(self, record: Record) -> list[str]:
         """Ids in the history that have this input, sent about then, and belong to no other request."""
@@ -364,8 +379,7 @@ class Runner:
         while True:
             await self._nap(wait_s)
             if self._cancelled.is_set() and not asked_back:
-                asked_back = True
-                await self._engine.cancel(ticket)
+                asked_back = await self._engine.cancel(ticket)
             seen = await self._engine.status(ticket)
             if seen.state == "done":
                 return await self._finish(record, ticket, seen)
@@ -395,6 +409,11 @@ class Runner:
     async def _finish(self, record: Record, ticket: Ticket, seen: Seen) -> bool:
         """Fetch and journal what the model returned: COMPLETED covers failure and cancellation too."""
         answer = await self._engine.result(ticket)
+        if answer.status == httpx.codes.NOT_FOUND:
+            # The service keeps a result for about an hour; the account's history keeps it for weeks.
+            output = await self._engine.recall(record.asked["endpoint"], ticket.request_id)
+            if isinstance(output, dict) and output.get("video"):
+                answer = Answer(200, output, {})
         units = answer.headers.get("x-fal-billable-units")
         common: dict[str, Any] = {"run": self.run, "metrics": dict(seen.metrics), "billable_units": units}
         if answer.video_url is not None:
@@ -418,12 +437,16 @@ class Runner:
         if record.output_url is None:
             raise EngineError("The service's result names no video.")
         path = self.folder / "clips" / file_name(record.key)
-        got = await self._engine.download(record.output_url, path)
-        try:
-            facts = await asyncio.to_thread(media.facts, path)
-        except ClipError:
-            path.unlink(missing_ok=True)
-            raise
+        for attempt in range(1, _FETCH_ATTEMPTS + 1):
+            got = await self._engine.download(record.output_url, path)
+            try:
+                facts = await asyncio.to_thread(media.facts, path)
+                break
+            except ClipError:
+                path.unlink(missing_ok=True)
+                if attempt == _FETCH_ATTEMPTS:
+                    raise
+            await self._nap(float(attempt))
         self._say(
             "saved",
             record.key,

@@ -195,3 +195,34 @@ def test_serve_prints_one_line_with_a_url_that_answers(tmp_path: Path) -> None:
     server.send_signal(signal.SIGINT)
     out, err = server.communicate(timeout=20)
     assert (server.returncode, out, err) == (0, "", "")
+
+
+def test_a_served_engine_has_the_moods_that_were_asked_for(image: str, tmp_path: Path) -> None:
+    """Every second submission loses its answer; the sweep gets over it and each request is charged once."""
+    command = [sys.executable, "-m", "seedance_lab.cli", "serve", "--port", "0", "--folder", str(tmp_path / "e"),
+               "--stub", "--fault", "submit:drop-after/2", "--admin"]  # fmt: skip
+    server = subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": str(REPO)}, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert server.stdout is not None
+        url = server.stdout.readline().strip()
+        args = ("sweep", image, "-p", "moods", "--seed", "1-4", "--duration", "2", "--no-track")
+        result = call(*args, "--folder", str(tmp_path / "study"), "--engine", url)
+        assert result.exit_code == 0, result.output
+        headers = {"Authorization": "Key a:b"}
+        assert httpx.get(f"{url}/admin/faults", headers=headers).status_code == 200
+        ledger = httpx.get(f"{url}/api/v1/models/billing-events", headers=headers).json()["billing_events"]
+        assert len({line["request_id"] for line in ledger}) == len(ledger) == 4
+    finally:
+        server.terminate()
+        server.wait(10)
+    kinds = [e.kind for e in read(tmp_path / "study" / "journal.jsonl")]
+    assert kinds.count("unknown") == 2
+
+
+@pytest.mark.parametrize("fault", ["submit:drp", "sumbit:500", "status:500%200"])
+def test_a_fault_that_is_not_understood_is_one_message(fault: str, tmp_path: Path) -> None:
+    result = call("serve", "--port", "0", "--folder", str(tmp_path / "e"), "--stub", "--fault", fault)
+    assert result.exit_code == 3
+    assert "EngineError" in result.stderr

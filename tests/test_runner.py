@@ -268,11 +268,9 @@ def test_a_model_error_is_a_failure_with_the_services_words(lab: Lab, plan: Plan
 
 
 def _is_result(request: httpx.Request) -> bool:
-    return (
-        request.method == "GET"
-        and "/requests/" in request.url.path
-        and not request.url.path.endswith("/status")
-    )
+    path = request.url.path
+    is_queue = path.startswith("/queue/") and "/requests/" in path
+    return request.method == "GET" and is_queue and not path.endswith("/status")
 
 
 def _is_file(request: httpx.Request) -> bool:
@@ -392,3 +390,17 @@ def _env() -> dict[str, str]:
     import os
 
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+
+
+def test_a_result_that_has_expired_is_found_in_the_history(lab: Lab, plan: Plan) -> None:
+    """It was paid for; the service forgets results after an hour, and the account's history does not."""
+
+    async def expired(request: httpx.Request, send: Send) -> httpx.Response:
+        return (
+            httpx.Response(404, json={"detail": "Request not found"}) if _is_result(request) else await send()
+        )
+
+    lab.fault = expired
+    lab.run(plan)
+    assert stages(lab) == {"saved": 3}
+    assert set(lab.posted().values()) == {1}

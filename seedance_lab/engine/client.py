@@ -29,7 +29,7 @@ API_URL = "https://api.fal.ai/v1"
 """fal's platform API. Source: fal.ai/docs, read 2026-11-23."""
 
 _ATTEMPTS = 4
-_TRANSIENT = frozenset({408, 425, 429, 502, 503, 504})
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 _CHUNK = 1 << 18
 
 
@@ -87,6 +87,7 @@ class Found(NamedTuple):
     request_id: str
     sent_at: dt.datetime | None
     input: Mapping[str, Any] | None
+    output: Any = None
 
 
 class Download(NamedTuple):
@@ -209,15 +210,21 @@ class Engine:
         Raises:
             EngineError: No usable answer, after fal_client's own repeats.
         """
-        try:
-            status = await self._handle(ticket).status()
-        except (fal_client.FalClientError, httpx.HTTPError, ValueError, KeyError) as error:
-            gone = getattr(error, "status_code", None) == httpx.codes.NOT_FOUND
-            if gone:
-                return Seen("done", error="The service no longer knows this request.", error_type="not_found")
-            raise EngineError(
-                f"The status of {ticket.request_id} could not be read ({_short(error)})."
-            ) from error
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                status = await self._handle(ticket).status()
+                break
+            except (fal_client.FalClientError, httpx.HTTPError, ValueError, KeyError) as error:
+                code = getattr(error, "status_code", None)
+                if code == httpx.codes.NOT_FOUND:
+                    return Seen(
+                        "done", error="The service no longer knows this request.", error_type="not_found"
+                    )
+                if attempt == _ATTEMPTS or (code is not None and code not in _TRANSIENT):
+                    raise EngineError(
+                        f"The status of {ticket.request_id} could not be read ({_short(error)})."
+                    ) from error
+            await _pause(attempt)
         match status:
             case fal_client.Queued(position=position):
                 return Seen("queued", position)
@@ -312,14 +319,21 @@ class Engine:
         Raises:
             EngineError: It cannot be read.
         """
+        window = {"start": since.isoformat(), "end": until.isoformat()}
+        return await self._history({"endpoint_id": endpoint_id, **window})
+
+    async def recall(self, endpoint_id: str, request_id: str) -> Any:
+        """What the model returned for a request whose result has expired, if the history still has it.
+
+        Raises:
+            EngineError: The history cannot be read.
+        """
+        found = await self._history({"endpoint_id": endpoint_id, "request_id": request_id})
+        return next((f.output for f in found if f.request_id == request_id), None)
+
+    async def _history(self, asked: Mapping[str, str]) -> list[Found]:
         found: list[Found] = []
-        params: dict[str, Any] = {
-            "endpoint_id": endpoint_id,
-            "start": since.isoformat(),
-            "end": until.isoformat(),
-            "expand": "payloads",
-            "limit": 100,
-        }
+        params: dict[str, Any] = {**asked, "expand": "payloads", "limit": 100}
         while True:
             response = await self._get(self._http, f"{API_URL}/models/requests/by-endpoint", params)
             if not response.is_success:
@@ -327,7 +341,12 @@ class Engine:
             try:
                 page = response.json()
                 found += [
-                    Found(item["request_id"], _time(item.get("sent_at")), item.get("json_input"))
+                    Found(
+                        item["request_id"],
+                        _time(item.get("sent_at")),
+                        item.get("json_input"),
+                        item.get("json_output"),
+                    )
                     for item in page["items"]
                 ]
             except (ValueError, KeyError, TypeError) as error:
@@ -346,10 +365,14 @@ class Engine:
                 if attempt == _ATTEMPTS:
                     raise EngineError(f"No answer from {httpx.URL(url).host} ({_short(error)}).") from error
             else:
-                # With a request id it is the model's own answer, and final.
+                # With a request id it is the model's own answer, and final. Without one a gateway spoke, or the
+                # answer came in half: what it was about is still there.
                 final = response.status_code not in _TRANSIENT or "x-fal-request-id" in response.headers
-                if final or attempt == _ATTEMPTS:
+                if final and (not response.is_success or _is_json(response)):
                     return response
+                if attempt == _ATTEMPTS:
+                    said = "no JSON" if response.is_success else f"HTTP {response.status_code}"
+                    raise EngineError(f"{httpx.URL(url).host} answered {said}, {_ATTEMPTS} times.")
             await _pause(attempt)
         raise AssertionError("unreachable")
 
@@ -359,6 +382,14 @@ class Engine:
         await self._bare.aclose()
         for close in self._closing:
             await close()
+
+
+def _is_json(response: httpx.Response) -> bool:
+    try:
+        response.json()
+    except ValueError:
+        return False
+    return True
 
 
 async def _pause(attempt: int) -> None:

@@ -84,7 +84,8 @@ async def open_engine(place: Place, folder: Path, *, slots: int | None = None) -
     if place.hosted:
         return _open_fal()
     if place.name == "local":
-        service = local.Service(folder, slots=slots or os.cpu_count() or 2)
+        # Results are kept for ever: they lie in the study's own folder, and a study may be resumed next week.
+        service = local.Service(folder, slots=slots or os.cpu_count() or 2, retention_s=None)
         await service.start()
         asgi = httpx.ASGITransport(local.create_app(service))
         return _simulator(asgi, IN_PROCESS, service.engine_id, (service.aclose,))

@@ -13,10 +13,13 @@ import binascii
 import ipaddress
 import socket
 import urllib.parse
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import httpx
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""Host and port to addresses."""
 
 _TIMEOUT_S = 30.0
 _REDIRECTS = 5
@@ -47,7 +50,7 @@ class Fetcher:
     def __init__(
         self,
         *,
-        resolve: Callable[[str, int], Awaitable[list[str]]] = resolve,
+        resolve: Resolve = resolve,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._resolve = resolve
@@ -76,7 +79,7 @@ class Fetcher:
             transport=self._transport, trust_env=False, timeout=_TIMEOUT_S
         ) as client:
             for _ in range(_REDIRECTS + 1):
-                request = await self._request(client, url)
+                request = await pinned(client, "GET", url, self._resolve)
                 response = await client.send(request, stream=True)
                 try:
                     if response.has_redirect_location:
@@ -90,18 +93,49 @@ class Fetcher:
                     await response.aclose()
         raise FetchError("too many redirects")
 
-    async def _request(self, client: httpx.AsyncClient, url: str) -> httpx.Request:
-        parsed = httpx.URL(url)
-        if parsed.scheme not in {"http", "https"} or not parsed.host:
-            raise FetchError("only http, https and data URLs are read")
-        port = parsed.port or (443 if parsed.scheme == "https" else 80)
-        addresses = await self._resolve(parsed.host, port)
-        if not addresses or not all(ipaddress.ip_address(a.split("%")[0]).is_global for a in addresses):
-            raise FetchError(f"{parsed.host} is not a public address")
-        request = client.build_request("GET", parsed.copy_with(host=addresses[0]))
-        request.headers["Host"] = parsed.netloc.decode("ascii")
-        request.extensions["sni_hostname"] = parsed.host
-        return request
+
+async def pinned(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    resolve: Resolve,
+    *,
+    to_loopback: bool = False,
+    content: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> httpx.Request:
+    """A request to the very address that was checked, under the name that was asked for.
+
+    Args:
+        client: Will send it.
+        method: Of HTTP.
+        url: Under http or https.
+        resolve: Names to addresses.
+        to_loopback: Whether loopback addresses are good too.
+        content: The body.
+        headers: Besides `Host`.
+
+    Raises:
+        FetchError: The host is not a public address.
+    """
+    parsed = httpx.URL(url)
+    if parsed.scheme not in {"http", "https"} or not parsed.host:
+        raise FetchError("only http, https and data URLs are read")
+    port = parsed.port or (443 if parsed.scheme == "https" else 80)
+    addresses = await resolve(parsed.host, port)
+    if not addresses or not all(_may_be_reached(address, to_loopback=to_loopback) for address in addresses):
+        raise FetchError(f"{parsed.host} is not a public address")
+    request = client.build_request(
+        method, parsed.copy_with(host=addresses[0]), content=content, headers=dict(headers or {})
+    )
+    request.headers["Host"] = parsed.netloc.decode("ascii")
+    request.extensions["sni_hostname"] = parsed.host
+    return request
+
+
+def _may_be_reached(address: str, *, to_loopback: bool) -> bool:
+    ip = ipaddress.ip_address(address.split("%")[0])
+    return ip.is_global or (to_loopback and ip.is_loopback)
 
 
 async def _save(response: httpx.Response, to: Path, limit: int) -> None:

@@ -16,6 +16,7 @@ from seedance_lab.local.pictures import Picture, Pictures
 from seedance_lab.local.records import Charge, FileRecord
 from seedance_lab.local.refusals import internal, invalid, refuse
 from seedance_lab.local.renderer import Job, Renderer, RenderError
+from seedance_lab.local.safety import is_flagged
 
 
 class Made(NamedTuple):
@@ -49,6 +50,8 @@ class Model:
             ModelError: The input is not taken, or the renderer failed.
         """
         wanted = validated(endpoint, arguments)
+        if wanted["enable_safety_checker"] and is_flagged(wanted["prompt"]):
+            raise refuse("content_policy_violation", "prompt", wanted["prompt"])
         used: list[Picture] = []
         try:
             image = await self._picture(wanted, "image_url", used)

@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 from seedance_lab.endpoints import Size
 from seedance_lab.image import MAX_BYTES, MAX_SIDE, MIN_SIDE, Unfit, inspect
+from seedance_lab.local.examples import example
 from seedance_lab.local.fetch import Fetcher, FetchError, FetchTooLargeError
 from seedance_lab.local.files import Files
 from seedance_lab.local.refusals import refuse, refuse_value
 
 _REMEMBERED = 256
+_FORMATS = [".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tiff", ".gif"]
 
 
 class Picture(NamedTuple):
@@ -44,6 +46,8 @@ class Pictures:
         Raises:
             ModelError: It cannot be had or is outside the limits.
         """
+        if (shipped := example(url)) is not None:
+            return Picture(shipped, await asyncio.to_thread(_checked, shipped, field, url), temporary=False)
         file = self._files.find_url(url)
         if file is None:
             return await self._fetched(url, field)
@@ -93,4 +97,8 @@ def _checked(path: Path, field: str, url: str) -> Size:
                 ) from unfit
             case "aspect":
                 raise refuse_value(field, url, f"The image {unfit}") from unfit
+            case "format":
+                raise refuse(
+                    "unsupported_image_format", field, url, reason=str(unfit), supported_formats=_FORMATS
+                ) from unfit
         raise refuse("image_load_error", field, url, reason=str(unfit)) from unfit

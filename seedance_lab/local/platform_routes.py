@@ -1,42 +1,85 @@
-"""api.fal.ai/v1: models, prices, the history of requests, and what was charged for each."""
+"""api.fal.ai/v1: models, their prices, and what so many clips would cost."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import datetime as dt
-import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from seedance_lab.endpoints import ENDPOINTS, Endpoint
-from seedance_lab.local.records import LedgerLine, Record, timestamp
+from seedance_lab.local.documents import Operation, add, many, query
+from seedance_lab.local.endpoint_document import category, document
+from seedance_lab.local.model import charge
+from seedance_lab.local.paging import (
+    ENDPOINT_IDS,
+    PAGE,
+    REFUSALS,
+    bad,
+    chosen,
+    cursor,
+    listed,
+    need_key,
+    page,
+)
+from seedance_lab.local.platform_shapes import Estimate, EstimateRequest, Models, Prices
 from seedance_lab.local.service import Service
-from seedance_lab.local.wire import base_url, has_key, platform_error, reply, small_number
+from seedance_lab.local.wire import HttpError, platform_error, read_json, reply
 
 PREFIX = "/api/v1"
 UNIT = "1m tokens"
-_LIMIT, _LIMIT_MAX = 50, 100
-_DAY_S = 86_400.0
-_STATUSES = {"success": (200, 299), "user_error": (400, 499), "error": (500, 599)}
+_OPENAPI = "openapi-3.0"
+_MOST = 1e12
+
+_MODELS = Operation(
+    "Models and their status",
+    {200: Models, **REFUSALS},
+    [
+        ENDPOINT_IDS,
+        query("q", "Words in id, name or description"),
+        query("category", "Such as image-to-video"),
+        query("status", "Only these", enum=["active", "deprecated"]),
+        many("expand", "What else is wanted", enum=[_OPENAPI]),
+        *PAGE,
+    ],
+    needs_key=False,
+)
+_PRICES = Operation("Unit prices", {200: Prices, **REFUSALS}, [ENDPOINT_IDS])
+_ESTIMATE = Operation("What so much would cost", {200: Estimate, **REFUSALS}, body=EstimateRequest)
 
 
 def router(service: Service) -> APIRouter:
-    """The routes under `/api/v1`."""
-    routes = APIRouter(prefix=PREFIX, tags=["platform"])
+    """The routes under `/api/v1` that tell of models."""
+    routes = APIRouter(prefix=PREFIX)
 
-    @routes.get("/models", summary="Models and their status")
     async def models(request: Request) -> Response:
-        wanted = [e for e in _endpoints(request) if request.query_params.get("status", e.status) == e.status]
-        return reply({"models": [_model(e) for e in wanted], "next_cursor": None, "has_more": False})
+        status = chosen(request, "status", ("active", "deprecated"))
+        wanted_category = request.query_params.get("category")
+        words = request.query_params.get("q", "").lower().split()
+        asked = page(request)
+        after = -1 if asked.after is None else asked.after[0]
+        wanted = [
+            (place, endpoint)
+            for place, endpoint in enumerate(_endpoints(request))
+            if (not status or status == endpoint.status)
+            and (not wanted_category or wanted_category == category(endpoint))
+            and all(word in f"{endpoint.id} {endpoint.name} {endpoint.note}".lower() for word in words)
+            and place > after
+        ]
+        shown, more = wanted[: asked.limit], len(wanted) > asked.limit
+        with_openapi = _OPENAPI in listed(request, "expand")
+        return reply(
+            {
+                "models": [_model(endpoint, with_openapi=with_openapi) for _, endpoint in shown],
+                "next_cursor": cursor(shown[-1][0]) if more else None,
+                "has_more": more,
+            }
+        )
 
-    @routes.get("/models/pricing", summary="Unit prices")
     async def pricing(request: Request) -> Response:
-        _need_key(request)
+        need_key(request)
         prices = [
             {
                 "endpoint_id": endpoint.id,
@@ -49,129 +92,66 @@ def router(service: Service) -> APIRouter:
         ]
         return reply({"prices": prices, "next_cursor": None, "has_more": False})
 
-    @routes.get("/models/requests/by-endpoint", summary="Requests sent so far, newest first")
-    async def by_endpoint(request: Request) -> Response:
-        _need_key(request)
-        query = request.query_params
-        ids = _many(request, "endpoint_id")
-        if not ids:
-            raise platform_error(400, "validation_error", "endpoint_id is required")
-        request_ids = _many(request, "request_id")
-        page = _page(request)
-        start, end = _window(request, service.clock(), 90 * _DAY_S if request_ids else _DAY_S)
-        statuses = []
-        for status in _many(request, "status"):
-            if status not in _STATUSES:
-                raise platform_error(400, "validation_error", f"status is one of {', '.join(_STATUSES)}")
-            statuses.append(_STATUSES[status])
-        records = service.store.history(
-            endpoint_ids=ids,
-            start=start,
-            end=end,
-            statuses=statuses,
-            request_ids=request_ids,
-            before=page.before,
-            limit=page.limit + 1,
-        )
-        shown = records[: page.limit]
-        base = base_url(request) if "payloads" in query.getlist("expand") else None
-        items = [_item(service, record, base) for record in shown]
-        more = len(records) > page.limit
-        return reply(
-            {"items": items, "next_cursor": _cursor(shown[-1].seq) if more else None, "has_more": more}
-        )
+    async def estimate(request: Request) -> Response:
+        need_key(request)
+        try:
+            asked = await read_json(request)
+        except HttpError as error:
+            raise bad("a JSON body is expected") from error
+        kind = asked.get("estimate_type") if isinstance(asked, dict) else None
+        wanted = asked.get("endpoints") if isinstance(asked, dict) else None
+        if kind not in {"historical_api_price", "unit_price"} or not isinstance(wanted, dict) or not wanted:
+            raise bad("estimate_type and endpoints are expected")
+        counted = "unit_quantity" if kind == "unit_price" else "call_quantity"
+        total = 0.0
+        for endpoint_id, given in wanted.items():
+            endpoint = next((e for e in ENDPOINTS if e.id == endpoint_id), None)
+            if endpoint is None:
+                raise platform_error(404, "not_found", f"No such endpoint: {endpoint_id}")
+            price = endpoint.price.usd_per_million_tokens or 0.0
+            each = price if kind == "unit_price" else _usual_usd(service, endpoint)
+            total += each * _quantity(given, counted)
+        return reply({"estimate_type": kind, "total_cost": total, "currency": "USD"})
 
-    @routes.get("/models/billing-events", summary="What was charged, newest first")
-    async def billing_events(request: Request) -> Response:
-        _need_key(request)
-        page = _page(request)
-        start, end = _window(request, service.clock(), 90 * _DAY_S)
-        lines = service.store.ledger(
-            endpoint_ids=_many(request, "endpoint_id"),
-            request_ids=_many(request, "request_id"),
-            start=start,
-            end=end,
-            before=page.before,
-            limit=page.limit + 1,
-        )
-        shown = lines[: page.limit]
-        more = len(lines) > page.limit
-        return reply(
-            {
-                "billing_events": [_event(line) for line in shown],
-                "next_cursor": _cursor(shown[-1].rowid) if more else None,
-                "has_more": more,
-            }
-        )
-
+    add(routes, "GET", "/models", models, _MODELS, tags=["platform"])
+    add(routes, "GET", "/models/pricing", pricing, _PRICES, tags=["platform"])
+    add(routes, "POST", "/models/pricing/estimate", estimate, _ESTIMATE, tags=["platform"])
     return routes
 
 
-class _Page(NamedTuple):
-    limit: int
-    before: int | None
-
-
-def _need_key(request: Request) -> None:
-    if not has_key(request):
-        raise platform_error(401, "authorization_error", "Authentication required")
-
-
-def _many(request: Request, name: str) -> list[str]:
-    """A parameter that may be repeated or have commas."""
-    return [part for given in request.query_params.getlist(name) for part in given.split(",") if part]
-
-
 def _endpoints(request: Request) -> Sequence[Endpoint]:
-    ids = _many(request, "endpoint_id")
+    ids = listed(request, "endpoint_id")
     found = [endpoint for endpoint in ENDPOINTS if not ids or endpoint.id in ids]
     if not found:
         raise platform_error(404, "not_found", f"No such endpoint: {', '.join(ids)}")
     return found
 
 
-def _page(request: Request) -> _Page:
-    limit = small_number(request.query_params.get("limit", str(_LIMIT)))
-    if limit is None or not 1 <= limit <= _LIMIT_MAX:
-        raise platform_error(400, "validation_error", f"limit is 1 to {_LIMIT_MAX}")
-    cursor = request.query_params.get("cursor")
-    if not cursor:
-        return _Page(limit, None)
-    try:
-        before = int(base64.urlsafe_b64decode(cursor.encode("ascii")))
-    except (binascii.Error, ValueError) as error:
-        raise platform_error(400, "validation_error", "cursor is not one of ours") from error
-    return _Page(limit, min(before, 2**63 - 1))
+def _usual_usd(service: Service, endpoint: Endpoint) -> float:
+    """What a call has cost on average; before the first one, what the default settings cost."""
+    mean = service.store.mean_usd(endpoint.id)
+    if mean is not None:
+        return mean
+    defaults = {name: field.default for name, field in endpoint.input.model_fields.items()}
+    expected = charge(
+        endpoint, endpoint.size(defaults["resolution"], defaults["aspect_ratio"]), int(defaults["duration"])
+    )
+    return expected.cost_usd if expected else 0.0
 
 
-def _cursor(before: int) -> str:
-    return base64.urlsafe_b64encode(str(before).encode()).decode()
+def _quantity(given: Any, name: str) -> float:
+    value = given.get(name) if isinstance(given, dict) else None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _MOST:
+        raise bad(f"{name} is a number from 0 to {_MOST:g}")
+    return float(value)
 
 
-def _window(request: Request, now: float, default_s: float) -> tuple[float, float]:
-    # Without an end: what was sent in this very moment belongs to it.
-    start = _moment(request, "start", now - default_s)
-    return start, _moment(request, "end", float("inf"))
-
-
-def _moment(request: Request, name: str, default: float) -> float:
-    given = request.query_params.get(name)
-    if not given:
-        return default
-    try:
-        # A plus sign that was not escaped arrives as a space.
-        moment = dt.datetime.fromisoformat(given.replace(" ", "+") if "T" in given else given)
-    except ValueError as error:
-        raise platform_error(400, "validation_error", f"{name} is a date or time in ISO 8601") from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
-
-
-def _model(endpoint: Endpoint) -> dict[str, Any]:
-    return {
+def _model(endpoint: Endpoint, *, with_openapi: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {
         "endpoint_id": endpoint.id,
         "metadata": {
             "display_name": endpoint.name,
-            "category": "image-to-video" if endpoint.takes_image else "text-to-video",
+            "category": category(endpoint),
             "description": endpoint.note or endpoint.name,
             "status": endpoint.status,
             "tags": [],
@@ -184,35 +164,6 @@ def _model(endpoint: Endpoint) -> dict[str, Any]:
             "pinned": False,
         },
     }
-
-
-def _item(service: Service, record: Record, base: str | None) -> dict[str, Any]:
-    took = record.ended_at - record.started_at if record.ended_at and record.started_at else None
-    item = {
-        "request_id": record.request_id,
-        "endpoint_id": record.endpoint_id,
-        "sent_at": timestamp(record.sent_at),
-        "started_at": timestamp(record.started_at) if record.started_at else None,
-        "ended_at": timestamp(record.ended_at) if record.ended_at else None,
-        "status_code": record.status_code,
-        "duration": took,
-    }
-    if base is not None:
-        item["json_input"] = json.loads(record.input)
-        item["json_output"] = service.output(record, base)
-    return item
-
-
-def _event(line: LedgerLine) -> dict[str, Any]:
-    return {
-        "request_id": line.request_id,
-        "endpoint_id": line.endpoint_id,
-        "timestamp": timestamp(line.charged_at),
-        "output_units": line.units,
-        "unit_price": line.unit_price,
-        "percent_discount": 0,
-        "cost_subtotal": line.cost_usd,
-        "cost_discount": 0,
-        "cost_total": line.cost_usd,
-        "cost_estimate_nano_usd": round(line.cost_usd * 1e9),
-    }
+    if with_openapi:
+        row["openapi"] = document(endpoint)
+    return row

@@ -51,6 +51,47 @@ class Outcome(NamedTuple):
     error_type: str | None = None
 
 
+class Options(NamedTuple):
+    """What a submission asks for besides its input.
+
+    Attributes:
+        low: Whether it goes behind everything of normal priority.
+        start_timeout_s: It fails unless work on it began within so many seconds.
+        webhook: Where its end is to be told.
+        base: Where its caller reaches the engine, for the URLs in the webhook's body.
+    """
+
+    low: bool = False
+    start_timeout_s: float | None = None
+    webhook: str | None = None
+    base: str = ""
+
+
+PLAIN = Options()
+"""Of a submission that asks for nothing else."""
+
+
+class Unfinished(NamedTuple):
+    """A request that a restart finds undone. `start_by` is in seconds since the epoch."""
+
+    seq: int
+    request_id: str
+    endpoint_id: str
+    low: bool
+    start_by: float | None
+    has_webhook: bool
+
+
+class Webhook(NamedTuple):
+    """A webhook as stored. `ended` is None until it was delivered or given up, then says which."""
+
+    request_id: str
+    url: str
+    base: str
+    attempts: int
+    ended: str | None
+
+
 class Charge(NamedTuple):
     """One line of the ledger: `units` (millions of video tokens) at `unit_price` dollars."""
 
@@ -68,6 +109,16 @@ class LedgerLine(NamedTuple):
     charged_at: float
     units: float
     unit_price: float
+    cost_usd: float
+
+
+class UsageLine(NamedTuple):
+    """What an endpoint used within one minute since the epoch, at one price."""
+
+    minute: int
+    endpoint_id: str
+    unit_price: float
+    units: float
     cost_usd: float
 
 

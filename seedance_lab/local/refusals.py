@@ -11,6 +11,9 @@ from typing import Any
 import pydantic
 
 _MESSAGES = {
+    "content_policy_violation": "The content could not be processed because it contained material flagged by "
+    "a content checker.",
+    "unsupported_image_format": "Unsupported image format. Supported formats are {formats}.",
     "image_too_small": "Image too small",
     "image_too_large": "Image too large",
     "image_load_error": "Image load error",
@@ -42,9 +45,10 @@ class ModelError(Exception):
 
 def refuse(kind: str, field: str, value: object, *, reason: str = "", **context: object) -> ModelError:
     """A refusal of one input field, of a documented type."""
+    formats = context.get("supported_formats")
     item: dict[str, Any] = {
         "loc": ["body", field],
-        "msg": _MESSAGES[kind],
+        "msg": _MESSAGES[kind].format(formats=", ".join(formats) if isinstance(formats, list) else ""),
         "type": kind,
         "url": f"https://docs.fal.ai/errors/#{kind}",
         "input": _short(value),

@@ -1,5 +1,7 @@
 """Puts the engine on a port, for curl, the JavaScript client and the unmodified Python client.
 
+Plain http, or TLS with a certificate of its own (`tls`); how clients then find it is in `environment`.
+
 `python -m seedance_lab.local.serve --folder DIR --stub` is for tests; people use `seedance-lab serve`.
 """
 
@@ -11,13 +13,16 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import uvicorn
 
 from seedance_lab.errors import EngineError
+from seedance_lab.local import environment, latency, tls
 from seedance_lab.local.app import create_app
+from seedance_lab.local.faults import Faults
 from seedance_lab.local.pool import WorkerPool
 from seedance_lab.local.renderer import Renderer
 from seedance_lab.local.service import Service
@@ -25,6 +30,28 @@ from seedance_lab.local.stub import StubRenderer
 
 _GRACE_S = 2
 _BACKLOG = 1024
+
+
+class Behaviour(NamedTuple):
+    """How the service behaves, besides working.
+
+    Attributes:
+        faults: Rules by the grammar of `seedance_lab.local.faults`.
+        latency: `instant` (as fast as it renders) or `model` (the hosted service's times, a guess).
+        speed: Divides the model's waits.
+        seed: Of chances and spreads.
+        balance_usd: Runs down by the ledger; None never does.
+        admin: Whether `/admin/faults` and `/admin/clock` exist.
+        webhooks_to_loopback: Whether webhooks may go to this machine.
+    """
+
+    faults: Sequence[str] = ()
+    latency: str = "instant"
+    speed: float = 1.0
+    seed: int = 0
+    balance_usd: float | None = None
+    admin: bool = False
+    webhooks_to_loopback: bool = False
 
 
 def serve(
@@ -36,6 +63,8 @@ def serve(
     stub: bool = False,
     workers: int | None = None,
     hosts: Collection[str] = (),
+    secure: bool = False,
+    behaviour: Behaviour | None = None,
     announce: Callable[[str], None],
 ) -> None:
     """Serve until SIGINT or SIGTERM.
@@ -48,44 +77,68 @@ def serve(
         stub: Still clips at once instead of rendered ones.
         workers: Render processes; default: one for each processor.
         hosts: Further names by which callers may address this server, besides loopback and `host`.
+        secure: Over TLS, with a certificate in the folder.
+        behaviour: Times, faults, balance; default: instant, faultless, rich.
         announce: Called once with the base URL, when it answers.
 
     Raises:
         EngineError: The folder is in use, or the port is taken.
     """
     with _logged(folder), _listening(host, port) as listener:
+        url = environment.base_url(host, listener.getsockname()[1], secure=secure)
+        certificate = tls.certificate(folder, environment.names(host, hosts)) if secure else None
+        renderer: Renderer = (
+            StubRenderer() if stub else WorkerPool(workers=workers, log=folder / "workers.log")
+        )
+        asked = behaviour or Behaviour()
+        service = Service(
+            folder,
+            slots=slots,
+            renderer=renderer,
+            faults=Faults(asked.faults, seed=asked.seed),
+            latency=latency.parse(asked.latency, speed=asked.speed, seed=asked.seed),
+            balance_usd=asked.balance_usd,
+            webhooks_to_loopback=asked.webhooks_to_loopback,
+        )
         asyncio.run(
-            _serve(folder, listener, host, slots, stub=stub, workers=workers, hosts=hosts, announce=announce)
+            _serve(
+                service,
+                listener,
+                certificate,
+                admin=asked.admin,
+                hosts={host, *hosts},
+                noted=environment.address(folder, url),
+                ready=lambda: announce(url),
+            )
         )
 
 
 async def _serve(
-    folder: Path,
+    service: Service,
     listener: socket.socket,
-    host: str,
-    slots: int,
+    certificate: tls.Certificate | None,
     *,
-    stub: bool,
-    workers: int | None,
+    admin: bool,
     hosts: Collection[str],
-    announce: Callable[[str], None],
+    noted: contextlib.AbstractContextManager[None],
+    ready: Callable[[], None],
 ) -> None:
-    renderer: Renderer = StubRenderer() if stub else WorkerPool(workers=workers, log=folder / "workers.log")
-    service = Service(folder, slots=slots, renderer=renderer)
     await service.start()
     try:
         config = uvicorn.Config(
-            create_app(service, hosts={host, *hosts}),
+            create_app(service, hosts=hosts, admin=admin),
             lifespan="off",
             log_config=None,
             access_log=False,
             proxy_headers=False,
             server_header=False,
             timeout_graceful_shutdown=_GRACE_S,
+            ssl_certfile=certificate.server if certificate else None,
         )
-        server = _Server(config, lambda: announce(_url(host, listener)))
+        server = _Server(config, ready)
         _stop_on_signals(server)
-        await server.serve(sockets=[listener])
+        with noted:  # not before the service has started: until then another may hold the folder
+            await server.serve(sockets=[listener])
     finally:
         await service.aclose()
 
@@ -164,12 +217,6 @@ def _logged(folder: Path) -> Iterator[None]:
         handler.close()
 
 
-def _url(host: str, listener: socket.socket) -> str:
-    port = listener.getsockname()[1]
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  # a comparison
-    return f"http://{shown}:{port}"
-
-
 def _main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", type=Path, required=True)
@@ -178,6 +225,7 @@ def _main() -> None:
     parser.add_argument("--slots", type=int, default=2)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--stub", action="store_true")
+    parser.add_argument("--tls", dest="secure", action="store_true")
     options = parser.parse_args()
     try:
         serve(**vars(options), announce=lambda url: print(url, flush=True))  # noqa: T201  # for tests that wait for it

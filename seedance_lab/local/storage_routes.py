@@ -10,14 +10,61 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from seedance_lab.local.documents import Operation, declared, query
 from seedance_lab.local.files import MAX_FILE_BYTES, TooLargeError, UnfinishedError, WrittenError, url_path
 from seedance_lab.local.records import FileRecord
 from seedance_lab.local.service import Service
-from seedance_lab.local.wire import HttpError, base_url, chunks, has_key, read_json, reply, small_number
+from seedance_lab.local.shapes import (
+    Announcement,
+    Begun,
+    Initiated,
+    Keys,
+    NotJson,
+    Part,
+    Parts,
+    Refusal,
+    Token,
+    Uploaded,
+)
+from seedance_lab.local.wire import (
+    HttpError,
+    base_url,
+    chunks,
+    has_key,
+    has_token,
+    read_json,
+    reply,
+    small_number,
+)
 
 _TOKEN_HOURS = 1
 _PART_BYTES = 128 * 1024**2
 _PARTS_MAX = 10_000
+_BYTES = "application/octet-stream"
+_REFUSALS = {404: Refusal, 413: Refusal, 422: Refusal}
+_KEYS = Operation("The keys that sign webhooks", {200: Keys}, needs_key=False)
+_TOKEN = Operation("A token for uploads", {200: Token})
+_UPLOAD = Operation("Upload a file", {200: Uploaded, 413: Refusal}, body=_BYTES)
+_BEGIN = Operation("Begin an upload in parts", {200: Begun})
+_INITIATE = Operation("A URL to upload to", {200: Initiated, 413: Refusal, 422: NotJson}, body=Announcement)
+_INITIATE_PARTS = _INITIATE._replace(summary="A URL to upload parts to")
+_PUT = Operation(
+    "Upload to an announced URL",
+    {200: None, 409: Refusal, **_REFUSALS},
+    [query("upload", "The announcement's secret")],
+    _BYTES,
+    needs_key=False,
+)
+_PUT_PART = Operation("Upload one part", {200: Part, 400: Refusal, **_REFUSALS}, body=_BYTES, needs_key=False)
+_COMPLETE = Operation(
+    "Join the parts",
+    {200: Uploaded, 400: Refusal, **_REFUSALS, 422: NotJson},
+    body=Parts,
+    needs_key=False,
+)
+_READ = Operation(
+    "A file", {200: "*/*", 206: "*/*", 304: None, 416: "text/plain", **_REFUSALS}, needs_key=False
+)
 _SHOWN_IN_PLACE = ("image/", "video/", "audio/")
 
 
@@ -26,7 +73,11 @@ def router(service: Service) -> APIRouter:
     routes = APIRouter(tags=["storage"])
     files = service.files
 
-    @routes.post("/rest/storage/auth/token", summary="A token for uploads")
+    @routes.get("/rest/.well-known/jwks.json", **declared(_KEYS))
+    async def jwks() -> Response:
+        return reply(service.signer.jwks())
+
+    @routes.post("/rest/storage/auth/token", **declared(_TOKEN))
     async def token(request: Request) -> Response:
         _need_key(request)
         expires = dt.datetime.fromtimestamp(service.clock(), dt.UTC) + dt.timedelta(hours=_TOKEN_HOURS)
@@ -38,9 +89,9 @@ def router(service: Service) -> APIRouter:
         }
         return reply(body)
 
-    @routes.post("/cdn/files/upload", summary="Upload a file")
+    @routes.post("/cdn/files/upload", **declared(_UPLOAD))
     async def upload(request: Request) -> Response:
-        _need_key(request)
+        _need_token(request)
         try:
             file = await files.save(
                 chunks(request, MAX_FILE_BYTES), _file_name(request), _media_type(request)
@@ -49,19 +100,19 @@ def router(service: Service) -> APIRouter:
             raise _too_large(error) from error
         return reply({"access_url": base_url(request) + url_path(file)})
 
-    @routes.post("/cdn/files/upload/multipart", summary="Begin an upload in parts")
+    @routes.post("/cdn/files/upload/multipart", **declared(_BEGIN))
     async def begin(request: Request) -> Response:
-        _need_key(request)
+        _need_token(request)
         file = files.open(_file_name(request), _media_type(request))
         return reply({"access_url": base_url(request) + url_path(file), "uploadId": file.secret})
 
-    @routes.post("/rest/storage/upload/initiate", summary="A URL to upload to")
+    @routes.post("/rest/storage/upload/initiate", **declared(_INITIATE))
     async def initiate(request: Request) -> Response:
         file = await _announced(request)
         url = base_url(request) + url_path(file)
         return reply({"upload_url": f"{url}?upload={file.secret}", "file_url": url})
 
-    @routes.post("/rest/storage/upload/initiate-multipart", summary="A URL to upload parts to")
+    @routes.post("/rest/storage/upload/initiate-multipart", **declared(_INITIATE_PARTS))
     async def initiate_multipart(request: Request) -> Response:
         file = await _announced(request)
         url = base_url(request) + url_path(file)
@@ -69,7 +120,7 @@ def router(service: Service) -> APIRouter:
 
     # The secret in these three URLs is the permission: the JavaScript client sends no key with them.
 
-    @routes.put("/cdn/files/{file_id}/{_name}", summary="Upload to an announced URL")
+    @routes.put("/cdn/files/{file_id}/{_name}", **declared(_PUT))
     async def put(file_id: str, _name: str, request: Request) -> Response:
         file = files.announced(file_id, request.query_params.get("upload", ""))
         if file is None:
@@ -82,7 +133,7 @@ def router(service: Service) -> APIRouter:
             raise HttpError(409, {"detail": "This URL was uploaded to before"}) from error
         return Response(status_code=200)
 
-    @routes.put("/cdn/files/{file_id}/{_name}/multipart/{upload_id}/{number}", summary="Upload one part")
+    @routes.put("/cdn/files/{file_id}/{_name}/multipart/{upload_id}/{number}", **declared(_PUT_PART))
     async def put_part(file_id: str, _name: str, upload_id: str, number: str, request: Request) -> Response:
         file = files.announced(file_id, upload_id)
         if file is None:
@@ -96,7 +147,7 @@ def router(service: Service) -> APIRouter:
             raise _too_large(error) from error
         return reply({"partNumber": part, "etag": etag}, headers={"etag": etag})
 
-    @routes.post("/cdn/files/{file_id}/{_name}/multipart/{upload_id}/complete", summary="Join the parts")
+    @routes.post("/cdn/files/{file_id}/{_name}/multipart/{upload_id}/complete", **declared(_COMPLETE))
     async def complete(file_id: str, _name: str, upload_id: str, request: Request) -> Response:
         file = files.announced(file_id, upload_id)
         if file is None:
@@ -112,7 +163,7 @@ def router(service: Service) -> APIRouter:
         return reply({"access_url": base_url(request) + url_path(joined)})
 
     @routes.head("/cdn/files/{file_id}/{_name}", include_in_schema=False)
-    @routes.get("/cdn/files/{file_id}/{_name}", summary="A file")
+    @routes.get("/cdn/files/{file_id}/{_name}", **declared(_READ))
     async def read(file_id: str, _name: str) -> Response:
         file = files.find(file_id)
         if file is None or not files.path(file).is_file():
@@ -148,6 +199,11 @@ def router(service: Service) -> APIRouter:
 
 def _need_key(request: Request) -> None:
     if not has_key(request):
+        raise HttpError(401, {"detail": "Authentication is required"})
+
+
+def _need_token(request: Request) -> None:
+    if not has_token(request):
         raise HttpError(401, {"detail": "Authentication is required"})
 
 

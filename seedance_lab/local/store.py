@@ -1,171 +1,60 @@
 """What the engine must not forget: requests, files and what was charged, in one folder.
 
-SQLite in WAL mode with synchronous=NORMAL: a killed process loses nothing that it answered for (only a
-power cut may lose the last moments). A completion and its charge are one transaction and the ledger's
-primary key is the request id, so that nothing is charged twice however often the process is killed.
+A completion and its charge are one transaction and the ledger's primary key is the request id, so that
+nothing is charged twice however often the process is killed.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sqlite3
-import uuid
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-import filelock
+from seedance_lab.local.database import Database
+from seedance_lab.local.records import (
+    PLAIN,
+    Charge,
+    FileRecord,
+    LedgerLine,
+    Options,
+    Outcome,
+    Record,
+    Unfinished,
+    UsageLine,
+    Webhook,
+)
 
-from seedance_lab.errors import EngineError
-from seedance_lab.local.records import Charge, FileRecord, LedgerLine, Outcome, Record
-
-_VERSION = 1
-_SCHEMA = """
-CREATE TABLE engine (id TEXT NOT NULL);
-CREATE TABLE requests (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    request_id TEXT NOT NULL UNIQUE,
-    endpoint_id TEXT NOT NULL,
-    state TEXT NOT NULL,
-    sent_at REAL NOT NULL, started_at REAL, ended_at REAL, inference_s REAL,
-    status_code INTEGER, units REAL, error TEXT, error_type TEXT,
-    input TEXT NOT NULL, output TEXT, logs TEXT
-);
-CREATE INDEX requests_unfinished ON requests (seq) WHERE state <> 'COMPLETED';
-CREATE INDEX requests_sent ON requests (endpoint_id, seq);
-CREATE TABLE ledger (
-    request_id TEXT PRIMARY KEY REFERENCES requests (request_id),
-    endpoint_id TEXT NOT NULL,
-    charged_at REAL NOT NULL, units REAL NOT NULL, unit_price REAL NOT NULL, cost_usd REAL NOT NULL
-);
-CREATE TABLE files (
-    file_id TEXT PRIMARY KEY,
-    name TEXT NOT NULL, content_type TEXT NOT NULL, size INTEGER, secret TEXT, created_at REAL NOT NULL
-);
-"""
+_SORTS = {
+    "": "seq",
+    "ended_at": "coalesce(ended_at, -1.0), seq",
+    "duration": "coalesce(ended_at - started_at, -1.0), seq",
+}
 
 
-class Store:
-    """The engine's folder, held by this process alone from `open` to `close`.
+class Store(Database):
+    """The database's questions and answers."""
 
-    Args:
-        folder: Made when missing. Holds `engine.db`, `files/`, `tmp/` (emptied on opening) and logs.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder.absolute()
-        self.files = self.folder / "files"
-        self.scratch = self.folder / "tmp"
-        self.engine_id = ""
-        self._lock = filelock.FileLock(self.folder / "engine.lock", thread_local=False)
-        self._holder = self.folder / "engine.pid"
-        self._db: sqlite3.Connection | None = None
-
-    def open(self) -> None:
-        """Lock the folder and read what is in it.
-
-        Raises:
-            EngineError: Another process has it, or it cannot be read.
-        """
-        try:
-            for folder in (self.folder, self.files, self.scratch):
-                folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(blocking=False)
-        except filelock.Timeout as error:
-            raise EngineError(
-                f"The engine's folder {self.folder} is in use by process {self._who()}. Nothing was sent. "
-                "Stop that process, or use another folder."
-            ) from error
-        except OSError as error:
-            raise EngineError(
-                f"The engine's folder {self.folder} cannot be used: {error.strerror or error}. "
-                "Nothing was sent. Use a folder that can be written to."
-            ) from error
-        try:
-            self._holder.write_text(str(os.getpid()))
-            for left in self.scratch.iterdir():
-                left.unlink()
-            self._db = self._connect()
-        except (OSError, sqlite3.Error) as error:
-            self.close()
-            raise EngineError(
-                f"The engine's folder {self.folder} cannot be read: {error}. Nothing was sent. "
-                "Move it away to begin with an empty one."
-            ) from error
-        except BaseException:
-            self.close()
-            raise
-
-    def close(self) -> None:
-        """Release the folder. May be called twice."""
-        if self._db is not None:
-            self._db.close()
-            self._db = None
-        if self._lock.is_locked:
-            with contextlib.suppress(OSError):
-                self._holder.unlink(missing_ok=True)
-            self._lock.release()
-
-    def _who(self) -> str:
-        try:
-            return self._holder.read_text().strip() or "?"
-        except OSError:
-            return "?"
-
-    def _connect(self) -> sqlite3.Connection:
-        # One loop uses it, but not always from the thread that made it.
-        db = sqlite3.connect(self.folder / "engine.db", isolation_level=None, check_same_thread=False)
-        try:
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=NORMAL")
-            self._lay_out(db)
-            (self.engine_id,) = db.execute("SELECT id FROM engine").fetchone()
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _lay_out(self, db: sqlite3.Connection) -> None:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            db.executescript(f"BEGIN;{_SCHEMA}")
-            db.execute("INSERT INTO engine VALUES (?)", [str(uuid.uuid4())])
-            db.execute(f"PRAGMA user_version={_VERSION}")
-            db.execute("COMMIT")
-        elif version != _VERSION:
-            raise EngineError(
-                f"The engine's folder {self.folder} has layout {version} and this version reads "
-                f"{_VERSION}. Nothing was sent. Use the seedance-lab that made it, or another folder."
-            )
-
-    @property
-    def db(self) -> sqlite3.Connection:
-        """The open database.
-
-        Raises:
-            EngineError: It is not open.
-        """
-        if self._db is None:
-            raise EngineError("The engine is not running. Nothing was sent. Start it first.")
-        return self._db
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        db = self.db
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            yield db
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
-
-    def add(self, request_id: str, endpoint_id: str, arguments: str, sent_at: float) -> int:
+    def add(
+        self, request_id: str, endpoint_id: str, arguments: str, sent_at: float, options: Options = PLAIN
+    ) -> int:
         """Take a request in; from here on it is not lost. Returns its place in the order of arrival."""
-        cursor = self.db.execute(
-            "INSERT INTO requests (request_id, endpoint_id, state, sent_at, input) "
-            "VALUES (?, ?, 'IN_QUEUE', ?, ?)",
-            (request_id, endpoint_id, sent_at, arguments),
+        start_by = None if options.start_timeout_s is None else sent_at + options.start_timeout_s
+        values = (request_id, endpoint_id, sent_at, arguments, options.low, start_by)
+        if options.webhook is None:
+            return self._insert(self.db, values)
+        with self.transaction() as db:
+            seq = self._insert(db, values)
+            db.execute(
+                "INSERT INTO webhooks (request_id, url, base) VALUES (?, ?, ?)",
+                (request_id, options.webhook, options.base),
+            )
+        return seq
+
+    @staticmethod
+    def _insert(db: sqlite3.Connection, values: tuple[object, ...]) -> int:
+        cursor = db.execute(
+            "INSERT INTO requests (request_id, endpoint_id, state, sent_at, input, low, start_by) "
+            "VALUES (?, ?, 'IN_QUEUE', ?, ?, ?, ?)",
+            values,
         )
         assert cursor.lastrowid is not None
         return cursor.lastrowid
@@ -181,7 +70,7 @@ class Store:
         self, request_id: str, outcome: Outcome, charge: Charge | None = None, file: FileRecord | None = None
     ) -> bool:
         """Note the outcome, its charge and its file together. False when it had been finished before."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             changed = db.execute(
                 "UPDATE requests SET state = 'COMPLETED', status_code = ?, output = ?, logs = ?, "
                 "started_at = ?, ended_at = ?, inference_s = ?, error = ?, error_type = ?, units = ? "
@@ -200,18 +89,16 @@ class Store:
                 )
         return True
 
-    def requeue(self) -> list[tuple[int, str, str]]:
-        """All that is unfinished goes back to the queue.
-
-        Returns:
-            (seq, request id, endpoint id) in order of arrival.
-        """
+    def requeue(self) -> list[Unfinished]:
+        """All that is unfinished goes back to the queue; in order of arrival."""
         self.db.execute(
             "UPDATE requests SET state = 'IN_QUEUE', started_at = NULL WHERE state = 'IN_PROGRESS'"
         )
-        return self.db.execute(
-            "SELECT seq, request_id, endpoint_id FROM requests WHERE state <> 'COMPLETED' ORDER BY seq"
-        ).fetchall()
+        rows = self.db.execute(
+            "SELECT seq, requests.request_id, endpoint_id, low, start_by, webhooks.request_id IS NOT NULL "
+            "FROM requests LEFT JOIN webhooks USING (request_id) WHERE state <> 'COMPLETED' ORDER BY seq"
+        )
+        return [Unfinished(seq, rid, eid, bool(low), by, bool(hook)) for seq, rid, eid, low, by, hook in rows]
 
     def find(self, request_id: str) -> Record | None:
         """The request with this id."""
@@ -229,7 +116,8 @@ class Store:
         end: float,
         statuses: Sequence[tuple[int, int]] = (),
         request_ids: Sequence[str] = (),
-        before: int | None = None,
+        sort_by: str = "",
+        after: Sequence[float] | None = None,
         limit: int,
     ) -> list[Record]:
         """Requests of these endpoints sent in [start, end), newest first.
@@ -240,7 +128,8 @@ class Store:
             end: Seconds since the epoch.
             statuses: Ranges of result statuses, first and last; empty for all and for unfinished ones.
             request_ids: Only these; empty for all.
-            before: Only what arrived before this place in the order.
+            sort_by: `ended_at` or `duration` for the largest of these first, unfinished last; else by arrival.
+            after: Only what comes after this place in the order: `seq`, before it the value sorted by if any.
             limit: At most so many.
         """
         where = [f"endpoint_id IN ({_marks(endpoint_ids)})", "sent_at >= ?", "sent_at < ?"]
@@ -251,12 +140,13 @@ class Store:
         if request_ids:
             where.append(f"request_id IN ({_marks(request_ids)})")
             values += request_ids
-        if before is not None:
-            where.append("seq < ?")
-            values.append(before)
+        key = _SORTS[sort_by]
+        if after is not None:
+            where.append(f"({key}) < ({_marks(after)})")
+            values += after
         sql = (
             f"SELECT {', '.join(Record._fields)} FROM requests "  # noqa: S608  # own names; values are bound
-            f"WHERE {' AND '.join(where)} ORDER BY seq DESC LIMIT ?"
+            f"WHERE {' AND '.join(where)} ORDER BY {key.replace(', seq', ' DESC, seq')} DESC LIMIT ?"
         )
         return [Record._make(row) for row in self.db.execute(sql, [*values, limit])]
 
@@ -294,6 +184,43 @@ class Store:
         """The record of the file with this id."""
         row = self.db.execute("SELECT * FROM files WHERE file_id = ?", (file_id,)).fetchone()
         return None if row is None else FileRecord._make(row)
+
+    def usage(self, *, endpoint_ids: Sequence[str] = (), start: float, end: float) -> list[UsageLine]:
+        """What was charged in [start, end), summed by minute, endpoint and price; oldest first."""
+        chosen = f"AND endpoint_id IN ({_marks(endpoint_ids)})" if endpoint_ids else ""
+        rows = self.db.execute(
+            "SELECT CAST(charged_at / 60 AS INTEGER) AS minute, endpoint_id, unit_price, sum(units), "  # noqa: S608  # own text
+            f"sum(cost_usd) FROM ledger WHERE charged_at >= ? AND charged_at < ? {chosen} "
+            "GROUP BY minute, endpoint_id, unit_price ORDER BY minute",
+            (start, end, *endpoint_ids),
+        )
+        return [UsageLine._make(row) for row in rows]
+
+    def mean_usd(self, endpoint_id: str) -> float | None:
+        """What a clip of this endpoint has cost on average; None before the first."""
+        row = self.db.execute("SELECT avg(cost_usd) FROM ledger WHERE endpoint_id = ?", (endpoint_id,))
+        mean: float | None = row.fetchone()[0]
+        return mean
+
+    def spent_usd(self) -> float:
+        """All that was ever charged."""
+        (total,) = self.db.execute("SELECT total(cost_usd) FROM ledger").fetchone()
+        return float(total)
+
+    def webhooks(self, request_id: str | None = None) -> list[Webhook]:
+        """Webhooks that wait to be delivered, of finished requests; or the one of this request."""
+        rows = self.db.execute(
+            "SELECT request_id, url, base, attempts, ended FROM webhooks JOIN requests USING (request_id) "
+            "WHERE (?1 IS NULL AND ended IS NULL AND state = 'COMPLETED') OR request_id = ?1",
+            (request_id,),
+        )
+        return [Webhook._make(row) for row in rows]
+
+    def note_webhook(self, request_id: str, attempts: int, ended: str | None) -> None:
+        """Note how often it was tried, and how it ended."""
+        self.db.execute(
+            "UPDATE webhooks SET attempts = ?, ended = ? WHERE request_id = ?", (attempts, ended, request_id)
+        )
 
 
 def _marks(values: Sequence[object]) -> str:

@@ -40,9 +40,12 @@ class HttpError(Exception):
 
 def reply(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer, in ASCII: escapes keep whatever text a client once sent."""
-    return Response(
-        json.dumps(body, separators=(",", ":")).encode("ascii"), status, headers, "application/json"
-    )
+    return Response(to_json(body), status, headers, "application/json")
+
+
+def to_json(body: object) -> bytes:
+    """Compact JSON in ASCII."""
+    return json.dumps(body, separators=(",", ":")).encode("ascii")
 
 
 def infrastructure_error(
@@ -72,7 +75,14 @@ def has_key(request: Request) -> bool:
     scheme, _, key = given.partition(" ")
     if scheme.lower() not in {"key", "bearer"} or not key.strip():
         raise HttpError(401, {"detail": "invalid key credentials"})
+    if scheme.lower() == "bearer" and key.count(".") != _JWT_DOTS:
+        raise HttpError(401, {"detail": "bearer: unable to decode issuer"})
     return True
+
+
+def has_token(request: Request) -> bool:
+    """Whether a key or a token for uploads was sent. Any is good here."""
+    return bool(request.headers.get("authorization", "").partition(" ")[2].strip())
 
 
 def need_key(request: Request, app: str) -> None:
@@ -212,6 +222,7 @@ class Gate:
 
 
 _REMEMBERED = 64
+_JWT_DOTS = 2
 
 
 def _is_loopback_v4(host: str) -> bool:

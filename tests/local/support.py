@@ -8,7 +8,7 @@ import io
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,43 @@ class HeldRenderer:
 
     async def aclose(self) -> None:
         pass
+
+
+class Hands:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now: float = 1_000_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@contextlib.asynccontextmanager
+async def streamed(service: Service, path: str) -> AsyncIterator[Callable[[], Awaitable[str]]]:
+    """Reads a streamed answer piece by piece, `""` at its end; httpx's ASGI transport waits for the whole."""
+    pieces: asyncio.Queue[str] = asyncio.Queue()
+    left = asyncio.Event()
+    path, _, query = path.partition("?")
+    headers = [(b"host", b"localhost"), *((k.lower().encode(), v.encode()) for k, v in KEY.items())]
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": query.encode(), "headers": headers,
+             "scheme": "http", "http_version": "1.1", "root_path": "", "server": ("localhost", 80)}  # fmt: skip
+
+    async def receive() -> dict[str, Any]:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            pieces.put_nowait(message.get("body", b"").decode())
+
+    task = asyncio.create_task(create_app(service)(scope, receive, send))
+    try:
+        yield lambda: asyncio.wait_for(pieces.get(), 5)
+    finally:
+        left.set()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 class Engine:

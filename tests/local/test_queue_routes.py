@@ -293,7 +293,11 @@ class _Offline(Fetcher):
         (data_uri(picture(1000, 390)), "value_error", None),
         (data_uri(b"no picture"), "image_load_error", None),
         (data_uri(picture()[:-300]), "image_load_error", None),
-        (data_uri(picture(kind="PPM")), "image_load_error", None),
+        (
+            data_uri(picture(kind="PPM")),
+            "unsupported_image_format",
+            {"supported_formats": [".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tiff", ".gif"]},
+        ),
         ("https://pictures.example/a.png", "file_download_error", None),
         (f"{BASE}/cdn/files/{'0' * 32}/p.png", "file_download_error", None),
     ],
@@ -540,5 +544,5 @@ def test_the_root_says_what_this_is(tmp_path: Path) -> None:
 def test_the_applications_schema_can_be_made(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     """Operation ids must be unique, or generated clients lose calls."""
     schema = create_app(Service(tmp_path)).openapi()
-    assert "/queue/{app}/requests/{request_id}/status" in schema["paths"]
+    assert "/queue/fal-ai/bytedance/requests/{request_id}/status" in schema["paths"]
     assert list(recwarn) == []

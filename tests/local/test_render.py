@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import av
 import cv2
@@ -15,14 +17,18 @@ import pytest
 from PIL import Image, ImageDraw
 
 from seedance_lab.local.render import Job, PictureError, render
+from seedance_lab.local.render.encode import blank
+from seedance_lab.local.render.film import drawing
 from seedance_lab.local.render.fit import crop_box, fit, load
 from seedance_lab.local.render.planes import doubled, from_rgb
+from seedance_lab.local.render.warp import plain_opencv
 from seedance_lab.local.render.words import parse
 
 ROOT = Path(__file__).resolve().parents[2]
 HARBOUR = ROOT / "seedance_lab" / "pictures" / "harbour.jpg"
 DUSK = ROOT / "data" / "harbour_dusk.jpg"
 COFFEE = ROOT / "data" / "coffee.jpg"
+STREET = ROOT / "data" / "street.jpg"
 SIZES_480P = [
     (960, 416, 21 / 9), (864, 480, 16 / 9), (736, 544, 4 / 3), (640, 640, 1.0), (544, 736, 3 / 4), (480, 864, 9 / 16),
 ]  # fmt: skip
@@ -215,35 +221,174 @@ def test_a_fixed_camera_still_lets_the_water_move(tmp_path):
     """A fixed camera is not a frozen picture."""
     clip = luma(draw(tmp_path, camera_fixed=True, width=640, height=352)).astype(float)
     change = np.abs(clip[-1] - clip[0])
-    hills, water = change[125:165, 392:440].mean(), change[230:330, 60:400].mean()
+    hills, water = change[125:165, 210:290].mean(), change[230:330, 60:400].mean()
     assert water > 3
     assert water > 3 * hills
 
 
+class Seen(NamedTuple):
+    """What moved between two frames: shift of the middle in pixels, growth in percent, turn in degrees.
+
+    `far` and `near` are the sideways shifts of the hills and of the water in front.
+    """
+
+    x: float
+    y: float
+    grows: float
+    turns: float
+    far: float
+    near: float
+
+
+def movement(a: np.ndarray, b: np.ndarray) -> Seen:
+    """The similarity that explains most of the flow from one 320x176 frame to another."""
+    flow = cv2.DISOpticalFlow.create(2).calc(a, b, None)
+    ys, xs = np.mgrid[16:160:8, 16:304:8]
+    start = np.stack([xs - 160, ys - 88], -1).reshape(-1, 2).astype(np.float32)
+    m, _ = cv2.estimateAffinePartial2D(start, start + flow[ys, xs].reshape(-1, 2), ransacReprojThreshold=2.0)
+    size, turn = np.hypot(m[0, 0], m[1, 0]), np.degrees(np.arctan2(m[1, 0], m[0, 0]))
+    far, near = (float(np.median(flow[rows, 40:280, 0])) for rows in (slice(56, 84), slice(130, 165)))
+    return Seen(float(m[0, 2]), float(m[1, 2]), float(size * 100 - 100), float(turn), far, near)
+
+
+MOVES: dict[str, Callable[[Seen], bool]] = {
+    "camera pans right": lambda s: s.x < -6 and abs(s.near) < 1.35 * abs(s.far),
+    "camera pans left": lambda s: s.x > 6 and abs(s.near) < 1.35 * abs(s.far),
+    "the camera tilts up": lambda s: s.y > 5 and abs(s.x) < 3,
+    "tilt down": lambda s: s.y < -5 and abs(s.x) < 3,
+    "zoom in": lambda s: s.grows > 6,
+    "zoom out": lambda s: s.grows < -1,
+    "camera pulls back": lambda s: s.grows < -1,
+    "dolly in": lambda s: s.grows > 3 and abs(s.near - s.far) > 1,
+    "truck right": lambda s: s.near < 1.5 * s.far < -1.5,
+    "truck left": lambda s: s.near > 1.5 * s.far > 1.5,
+    "camera orbits left": lambda s: s.near - s.far > 1,
+    "camera orbits right": lambda s: s.near - s.far < -1,
+    "camera rolls clockwise": lambda s: s.turns < -1.5,
+    "camera rolls counterclockwise": lambda s: s.turns > 1.5,
+    "camera follows the boat to the right": lambda s: s.near < 1.3 * s.far < -1.3,
+    "crane up": lambda s: s.y > 3,
+    "static camera": lambda s: max(abs(s.x), abs(s.y)) < 0.3 and abs(s.grows) < 0.5 and abs(s.turns) < 0.3,
+}
+
+
+@pytest.mark.parametrize("prompt", MOVES)
+def test_a_camera_move_in_words_is_seen_in_the_film(tmp_path, prompt):
+    """What is seen moves against the camera; a sign lost somewhere would look plausible.
+
+    Pans move near and far alike, trucks and orbits do not: that tells them apart.
+    """
+    clip = luma(draw(tmp_path, prompt=prompt))
+    seen = movement(clip[0], clip[23])
+    assert MOVES[prompt](seen), seen
+
+
+def test_slow_and_fast_are_seen(tmp_path):
+    """Adverbs scale a move: 0.6 and 1.6 times."""
+    for move in ("camera pans left", "zoom in"):
+        clips = [luma(draw(tmp_path, prompt=f"{move} {word}")) for word in ("slowly", "", "fast")]
+        moved = [movement(clip[0], clip[23]) for clip in clips]
+        sizes = [one.x if "pan" in move else one.grows for one in moved]
+        assert sizes[1] > 1.3 * sizes[0]
+        assert sizes[2] > 1.3 * sizes[1]
+
+
+def test_handheld_trembles_and_a_pan_glides(tmp_path):
+    """A hand changes its mind; half-second steps of a pan all go one way at about one speed."""
+    tremble, glide = (
+        luma(draw(tmp_path, prompt=words, seconds=4)) for words in ("handheld", "camera pans left")
+    )
+    steps = [np.diff([movement(c[0], c[i]).x for i in range(0, 48, 6)]) for c in (tremble, glide)]
+    assert steps[0].min() < 0 < steps[0].max()
+    assert steps[1].min() > 0.3
+    assert steps[1].max() < 3 * steps[1].min()
+
+
+def test_first_and_then_are_seen_one_after_the_other(tmp_path):
+    """The first half goes left, the second right; or the first aside and the second up."""
+    clip = luma(draw(tmp_path, prompt="first pan left, then pan right"))
+    assert movement(clip[0], clip[23]).x > 6
+    assert movement(clip[24], clip[47]).x < -6
+    clip = luma(draw(tmp_path, prompt="First the camera pans right, then it tilts up"))
+    one, two = movement(clip[0], clip[23]), movement(clip[24], clip[47])
+    assert one.x < -6
+    assert abs(one.y) < 2
+    assert two.y > 5
+    assert abs(two.x) < 0.4 * abs(one.x)
+
+
+@pytest.mark.parametrize("prompt", ["the boats drift", "camera pans left fast, handheld, storm"])
+def test_a_fixed_camera_holds_the_town_and_lets_the_boats_go(tmp_path, prompt):
+    """Boats used to nudge the houses, and clouds at the edge to press half the picture together.
+
+    Measured: median 0.00 pixels in each part, under 0.3 in nine tenths of it; boats 3 and more.
+    """
+    clip = luma(draw(tmp_path, camera_fixed=True, width=640, height=352, prompt=prompt))
+    for frame in (12, 24, 36, 47):
+        flow = cv2.DISOpticalFlow.create(2).calc(clip[0], clip[frame], None)
+        for part in (np.s_[125:165, 10:180], np.s_[125:160, 200:290], np.s_[120:160, 560:630]):
+            assert float(np.median(np.hypot(flow[part][..., 0], flow[part][..., 1]))) < 0.3
+            assert float(np.percentile(np.abs(flow[part]), 90)) < 0.3
+        if frame > 12:
+            assert float(np.median(np.abs(flow[160:235, 420:500, 0]))) > 2
+
+
+def noise_picture(path: Path) -> Path:
+    """Smooth noise: nothing in it repeats, mirrors or runs straight."""
+    small = np.random.default_rng(0).integers(0, 256, (120, 200, 3), np.uint8)
+    Image.fromarray(cv2.resize(small, (1000, 600), interpolation=cv2.INTER_CUBIC)).save(path)
+    return path
+
+
+def sides(frame: np.ndarray) -> list[np.ndarray]:
+    """The frame turned so that each of its edges in turn is column 0."""
+    return [side.astype(np.float64) for side in (frame, frame[:, ::-1], frame.T, frame.T[:, ::-1])]
+
+
 @pytest.mark.parametrize(
-    ("prompt", "axis", "way"),
-    [
-        ("camera pans right", 0, -1),
-        ("camera pans left", 0, 1),
-        ("the camera tilts up", 1, 1),
-        ("tilt down", 1, -1),
-    ],
-)
-def test_the_picture_moves_against_the_camera(tmp_path, prompt, axis, way):
-    """A pan to the right moves what is seen to the left; a sign lost somewhere would look plausible."""
-    clip = luma(draw(tmp_path, prompt=prompt, seconds=3))
-    flow = cv2.DISOpticalFlow.create(1).calc(clip[0], clip[20], None)
-    middle = flow[40:140, 60:260, axis]
-    assert float(np.median(middle)) * way > 1.0
+    "prompt",
+    ["zoom out fast", "camera pans right fast", "tilt up fast", "camera orbits left fast", "truck left fast",
+     "camera rolls clockwise fast", "handheld"],
+)  # fmt: skip
+def test_the_edges_show_picture_and_neither_a_mirror_nor_streaks(tmp_path, prompt):
+    """A camera that looks beyond the still must not see its mirror image, nor its last row drawn out.
+
+    Measured: mirror images correlate to 0.33 at most (1 when mirrored), edges change at 0.8 of the rate of
+    what is within (0 when drawn out).
+    """
+    clip = luma(draw(tmp_path, image=noise_picture(tmp_path / "noise.png"), prompt=prompt, seed=2))
+    for frame in (clip[24], clip[47]):
+        for side in sides(frame):
+            for wide in range(4, 40, 3):
+                strip, within = side[:, :wide][:, ::-1], side[:, wide : 2 * wide]
+                assert np.corrcoef(strip.ravel(), within.ravel())[0, 1] < 0.6, wide
+            assert np.abs(side[:, 0] - side[:, 6]).mean() > 0.5 * np.abs(side[:, 60] - side[:, 66]).mean()
 
 
-@pytest.mark.parametrize(("prompt", "grows"), [("zoom in", True), ("camera pulls back", False)])
-def test_zooming_changes_the_scale_the_right_way(tmp_path, prompt, grows):
-    """Divergence of the flow around the middle tells in from out."""
-    clip = luma(draw(tmp_path, prompt=prompt, seconds=3))
-    flow = cv2.DISOpticalFlow.create(1).calc(clip[0], clip[30], None)
-    spread = float(np.median(flow[40:136, 220:300, 0]) - np.median(flow[40:136, 20:100, 0]))
-    assert (spread > 1.0) if grows else (spread < -1.0)
+def drawn(asked: Job) -> np.ndarray:
+    """Luma before encoding, shape (t, h, w): x264 alone moves the mean by up to 0.5 levels a frame."""
+    plain_opencv()
+    show, frames = drawing(asked), []
+    for i in range(asked.frames):
+        _, planes = blank(asked.width, asked.height)
+        show(i, planes)
+        frames.append(planes.y.copy())
+    return np.stack(frames)
+
+
+@pytest.mark.parametrize("prompt", ["the boats drift, slow push in", "camera pans left", "wind, clouds", ""])
+def test_nothing_flickers(tmp_path, prompt):
+    """Brightness and sharpness glide: no pumping as the picture moves by fractions of a pixel.
+
+    Measured before encoding: brightness changes course by at most 0.02 levels a frame, sharpness by 6 %.
+    """
+    clip = drawn(job(prompt=prompt, width=640, height=352))
+    means = clip.mean(axis=(1, 2))
+    assert np.abs(np.diff(means, 2)).max() < 0.05
+    sharp = np.array([cv2.Laplacian(frame, cv2.CV_32F).var() for frame in clip])[1:]
+    assert np.abs(np.diff(sharp) / sharp[1:]).max() < 0.12
+    shown = luma(draw(tmp_path, prompt=prompt, width=640, height=352)).mean(axis=(1, 2))
+    assert np.abs(np.diff(shown)).max() < 1.0
 
 
 @pytest.mark.parametrize("ratio_size", [(864, 480, 16 / 9), (480, 864, 9 / 16), (640, 640, 1.0)])
@@ -269,6 +414,40 @@ def test_the_last_frame_is_the_end_image(tmp_path, end):
     assert psnr(clip[-1], wanted) > 38
     assert psnr(clip[0], from_rgb(fitted(HARBOUR, 640, 352, 16 / 9)).y) > 38
     assert psnr(clip[24], wanted) < 30
+
+
+def beyond_blend(frame: np.ndarray, first: np.ndarray, last: np.ndarray) -> float:
+    """Levels (root mean square) by which a frame differs from the cross-fade that is most like it."""
+    f, a, b = (cv2.blur(v.astype(np.float32), (3, 3)) for v in (frame, first, last))
+    step = b - a
+    share = float(((f - a) * step).sum() / (step * step).sum())
+    return float(np.sqrt(((f - a - share * step) ** 2).mean()))
+
+
+@pytest.mark.parametrize(("end", "least"), [(DUSK, 3), (COFFEE, 15), (STREET, 12)])
+def test_the_way_to_the_end_image_is_no_cross_fade(tmp_path, end, least):
+    """Whatever share of the two is mixed, it is not what the middle frames show.
+
+    Measured: 4.6 levels for the same scene at another hour, where little has to move, 18 to 28 for unlike
+    pictures; a real cross-fade through the same encoder has 0.9 to 1.2. The camera stands still, so that it
+    is not its movement that makes the difference.
+    """
+    clip = luma(draw(tmp_path, end_image=end, prompt="static camera"))
+    assert min(beyond_blend(clip[i], clip[0], clip[-1]) for i in (16, 20, 24)) > least
+
+
+def test_a_moved_scene_is_moved_and_not_faded(tmp_path):
+    """Two views of one scene: half-way the picture is half-way there, without a second one behind it."""
+    with Image.open(HARBOUR) as opened:
+        wide = opened.convert("RGB")
+        for name, left in (("a.png", 0), ("b.png", 128)):
+            wide.crop((left, 100, left + 1088, 712)).save(tmp_path / name)
+    clip = luma(
+        draw(tmp_path, image=tmp_path / "a.png", end_image=tmp_path / "b.png", prompt="static camera")
+    )
+    whole = movement(clip[0], clip[-1]).x
+    assert whole == pytest.approx(-128 / 1088 * 320, abs=2)
+    assert movement(clip[0], clip[24]).x == pytest.approx(whole / 2, abs=3)
 
 
 def test_a_still_without_camera_or_anything_to_move_decodes_to_the_picture_itself():
@@ -401,6 +580,8 @@ def test_without_a_picture_the_prompt_paints_one(tmp_path):
         ("the dog rolls over and turns right", []),
         ("static camera, waves roll in", []),
         ("no zoom", []),
+        ("crane up over the roofs", ["rise"]),
+        ("a crane lifts a container", []),
         ("camera orbits around the statue, handheld", ["orbit", "handheld"]),
     ],
 )

@@ -55,7 +55,7 @@ def test_what_is_unfinished_is_queued_again_in_order_of_arrival(tmp_path: Path) 
     first.close()
     second = Store(tmp_path)
     second.open()
-    assert [request_id for _, request_id, _ in second.requeue()] == ["r2", "r3"]
+    assert [unfinished.request_id for unfinished in second.requeue()] == ["r2", "r3"]
     second.close()
 
 

@@ -23,19 +23,27 @@ def order(name: str, folder: Path, **changes: Any) -> dict[str, Any]:
     return {**fields, **changes}
 
 
-@pytest.fixture
-def worker() -> Iterator[subprocess.Popen[str]]:
-    """A running worker; killed at the end, if it is still there."""
-    process = subprocess.Popen(
+def start_worker() -> subprocess.Popen[str]:
+    return subprocess.Popen(
         [sys.executable, "-m", "seedance_lab.local.worker"],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
-    yield process
+
+
+def end_worker(process: subprocess.Popen[str]) -> None:
     process.kill()
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()
     process.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def worker() -> Iterator[subprocess.Popen[str]]:
+    """A running worker; killed at the end, if it is still there."""
+    process = start_worker()
+    yield process
+    end_worker(process)
 
 
 def send(process: subprocess.Popen[str], *jobs: dict[str, Any] | str) -> None:
@@ -104,6 +112,31 @@ def test_the_same_job_gives_the_same_bytes_as_in_this_process(worker, tmp_path):
         tmp_path / "here.mp4",
     )
     assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "here.mp4").read_bytes()
+
+
+def test_any_number_of_workers_give_the_same_bytes(tmp_path):
+    """One worker after another, or three at once: who draws what, and beside whom, must not matter."""
+    names = "abcdef"
+    changes = [
+        {"seed": i, "prompt": "camera pans left, snow" if i % 2 else "steam, the boats drift"}
+        for i in range(6)
+    ]
+    found = []
+    for n_workers in (1, 3):
+        folder = tmp_path / str(n_workers)
+        folder.mkdir()
+        workers = [start_worker() for _ in range(n_workers)]
+        try:
+            for i, name in enumerate(names):
+                send(workers[i % n_workers], order(name, folder, **changes[i]))
+            for i in range(len(names)):
+                assert "done" in answer(workers[i % n_workers])
+        finally:
+            for process in workers:
+                end_worker(process)
+        found.append([(folder / f"{name}.mp4").read_bytes() for name in names])
+    assert found[0] == found[1]
+    assert len(set(found[0])) == len(names)
 
 
 def test_an_idle_worker_ends_when_its_stdin_closes(worker):

@@ -11,10 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from seedance_lab.local.render import noise
-from seedance_lab.local.render.planes import F64
+from seedance_lab.local.render.planes import F32, F64
 from seedance_lab.local.render.words import Direction, Move
 
 _ELASTIC = 0.13  # share of a half side that the edge may be stretched over; see warp.py
+_DEEPEST, _WIDEST = (
+    0.22,
+    0.15,
+)  # parallax beyond which houses visibly lean; the rest of a move is zoom and pan
 _STYLES = ("push", "drift_right", "rise", "arc_left", "push_aside", "drift_left", "pull", "arc_right")
 
 
@@ -30,7 +34,11 @@ class Camera:
     focus: tuple[float, float]
     held: float
 
-    def look(self, frame: int, x: F64, y: F64, near: F64) -> tuple[F64, F64]:
+    def sees_depth(self, frame: int) -> bool:
+        """Whether what is near moves otherwise than what is far."""
+        return bool(self.path[frame, [1, 5, 6, 7]].any())
+
+    def look(self, frame: int, x: F64, y: F64, near: F32 | float) -> tuple[F64, F64]:
         """The point of the still seen at (x, y), given how near it is; a camera at rest gives (x, y)."""
         zoom, dolly, roll, pan_x, pan_y, truck_x, truck_y, orbit = self.path[frame]
         fx, fy = self.focus
@@ -131,8 +139,9 @@ def _add(path: F64, move: Move, size: float, ease: F64, seed: int, i: int) -> fl
         case "zoom_out":
             path[:, 0] -= 0.15 * size * ease
         case "dolly":
-            path[:, 1] += 0.24 * size * ease
-            path[:, 0] += 0.03 * size * ease
+            near = min(0.24 * size, _DEEPEST)
+            path[:, 1] += near * ease
+            path[:, 0] += (0.03 * size + 0.6 * (0.24 * size - near)) * ease
         case "pan":
             path[:, 3] += 0.15 * size * side * ease
             path[:, 4] += 0.05 * size * move.y * ease
@@ -142,14 +151,18 @@ def _add(path: F64, move: Move, size: float, ease: F64, seed: int, i: int) -> fl
             path[:, 3] += 0.04 * size * move.x * ease
             path[:, 0] += 0.05 * size * ease
         case "truck":
-            path[:, 5] += 0.13 * size * side * ease
+            near = min(0.13 * size, _WIDEST)
+            path[:, 5] += near * side * ease
+            path[:, 3] += 0.6 * (0.13 * size - near) * side * ease
             path[:, 0] += 0.03 * size * ease
         case "rise":
             path[:, 6] += 0.11 * size * up * ease
             path[:, 4] += 0.03 * size * up * ease
             path[:, 0] += 0.04 * size * ease
         case "orbit":
-            path[:, 7] += 0.14 * size * side * ease
+            near = min(0.14 * size, _WIDEST)
+            path[:, 7] += near * side * ease
+            path[:, 3] += 0.4 * (0.14 * size - near) * side * ease
             path[:, 0] += 0.05 * size * ease
         case "roll":
             path[:, 2] += 0.13 * min(size, 1.5) * side * ease

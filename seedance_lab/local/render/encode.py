@@ -14,11 +14,12 @@ import av
 import numpy as np
 from av.video.frame import PictureType
 
-from seedance_lab._version import __version__
 from seedance_lab.local.render.job import FPS
 from seedance_lab.local.render.planes import Planes
 
-ENGINE = f"local-2.5d/{__version__}"
+# One more whenever equal jobs give other bytes than before; a release that draws the same keeps it.
+REVISION = 2
+ENGINE = f"local-2.5d/{REVISION}"
 COMMENT = "seedance-lab simulator, not Seedance"
 _X264 = {
     "preset": "veryfast",
@@ -69,6 +70,7 @@ def encode(
             context.thread_count, context.thread_type = 2, "FRAME"
             context.color_primaries = context.color_trc = context.colorspace = 1  # BT.709
             context.color_range = 1  # limited
+            file.start_encoding()  # it takes milliseconds, in which the first frame can be drawn
             for i, frame in enumerate(frames):
                 frame.pts = i
                 if i + 1 == total and keep_last:

@@ -11,7 +11,7 @@ from seedance_lab.local.render.morph import Morph
 from seedance_lab.local.render.pipeline import drawn
 from seedance_lab.local.render.planes import Planes
 from seedance_lab.local.render.shot import Shot
-from seedance_lab.local.render.warp import Grid, plain_opencv
+from seedance_lab.local.render.warp import Grid
 from seedance_lab.local.render.weather import Weather
 from seedance_lab.local.render.words import parse
 
@@ -27,16 +27,13 @@ def render(job: Job, out: Path, *, progress: Callable[[float], None] | None = No
     Raises:
         PictureError: A picture cannot be read.
     """
-    plain_opencv()
-    draw = drawing(job)
     total = job.frames
 
     def seen(done: int) -> None:
         if progress is not None:
             progress(done / total)
 
-    frames = drawn(draw, frames=total, width=job.width, height=job.height)
-    try:
+    with drawn(lambda: drawing(job), frames=total, width=job.width, height=job.height) as frames:
         size = encode(
             frames,
             out,
@@ -46,8 +43,6 @@ def render(job: Job, out: Path, *, progress: Callable[[float], None] | None = No
             keep_last=job.end_image is not None,
             seen=seen,
         )
-    finally:
-        frames.close()
     return Rendered(frames=total, width=job.width, height=job.height, fps=FPS, size_bytes=size)
 
 

@@ -2,8 +2,9 @@
 
 If both show the same scene, the shift, turn and scale between them are found first and played as a
 movement of the camera, with the remaining local flow on top; cross-fading such a pair would show
-everything twice. If they do not, the first picture's movement runs on into the second one and the
-dissolve spreads in blotches rather than everywhere at once.
+everything twice. If they do not, the first picture's subject travels to where the second one's will
+be; there the second picture grows out of it, behind an uneven front that pushes the first one aside,
+so that hardly any place shows both for long.
 """
 
 import cmath
@@ -19,6 +20,10 @@ from seedance_lab.local.render.job import Job
 from seedance_lab.local.render.planes import F32, F64, U8, Planes
 from seedance_lab.local.render.shot import Points, Shot
 
+_SPREAD, _FADE = (
+    0.30,
+    0.24,
+)  # unlike pictures: shares of the clip that the front travels, and fades at one place
 _SIDE = 320  # pixels of the longer side at which the pictures are compared
 _SAME = 0.42  # likeness of edges from which two pictures count as one scene
 
@@ -50,17 +55,23 @@ class Morph:
         turn, alike = _similarity(a, b, scale)
         self._same = alike >= _SAME
         self._turn = turn if self._same else Turn(1, 0)
-        flow, sure = (
-            _flow(a, b, self._turn, scale)
-            if self._same
-            else (np.zeros((*a.shape, 2), np.float32), np.zeros(a.shape, np.float32))
-        )
+        flow = _flow(a, b, self._turn, scale) if self._same else np.zeros((*a.shape, 2), np.float32)
         rows, cols = first.screen.x.shape
         grid_like = (cols, rows)
         self._flow = np.asarray(cv2.resize(flow, grid_like, interpolation=cv2.INTER_AREA), np.float64)
-        doubt = 1 - cv2.resize(sure, grid_like, interpolation=cv2.INTER_AREA) if not self._same else 0.25
-        blotches = noise.field(job.seed, "dissolve", rows, cols, cell=max(3.0, min(rows, cols) / 6))
-        self._delay: F32 = np.asarray(np.clip(blotches, -1, 1) * doubt * 0.13, np.float32)
+        blotches = np.clip(
+            noise.field(job.seed, "dissolve", rows, cols, cell=max(3.0, min(rows, cols) / 6)), -1, 1
+        )
+        self._delay: F32 = np.asarray(blotches * 0.0325, np.float32)
+        self._fx, self._fy = last.focus
+        if not self._same:
+            away = np.hypot(first.screen.x - self._fx, first.screen.y - self._fy)
+            wait = 0.78 * away / float(away.max()) + 0.22 * (0.5 + 0.5 * blotches)
+            self._delay = np.asarray(-_SPREAD * wait, np.float32)
+            self._out_x = (first.screen.x - self._fx) / (away + 0.15)
+            self._out_y = (first.screen.y - self._fy) / (away + 0.15)
+            if not job.camera_fixed:
+                self._turn = Turn(1, complex(*(_most(last.focus[i] - first.focus[i], 0.10) for i in (0, 1))))
         self._rest(job)
         self._spare = Planes(
             np.empty((job.height, job.width), np.uint8),
@@ -93,13 +104,15 @@ class Morph:
         alpha = self._alpha(t)
         u = 0.25 * t + 0.75 * noise.smoothstep(0.0, 1.0, t)
         x, y = self.first.screen
-        ax, ay = self._turn.part(-u, x - u * self._flow[..., 0], y - u * self._flow[..., 1])
+        ax, ay = (x, y) if self._same else self._aside(alpha, x, y)
+        ax, ay = self._turn.part(-u, ax - u * self._flow[..., 0], ay - u * self._flow[..., 1])
         seen = self.first.points(frame, Points(ax, ay))
         if float(alpha.max()) == 0.0:
             self.first.grid.sample(self.first.planes, *seen, out)
             return seen
         v = 1 - u
-        bx, by = self._turn.part(v, x, y)
+        bx, by = (x, y) if self._same else self._grown(alpha, x, y)
+        bx, by = self._turn.part(v if self._same else 0.0, bx, by)
         bx, by = bx + v * self._flow[..., 0], by + v * self._flow[..., 1]
         calm = 1 - noise.smoothstep(0.72, 1.0, t)
         other = self.last.points(frame, Points(bx, by), local=calm)
@@ -114,14 +127,28 @@ class Morph:
             cv2.blendLinear(mine, theirs, 1 - share, share, dst=mine)
         return seen
 
+    def _aside(self, alpha: F32, x: F64, y: F64) -> tuple[F64, F64]:
+        """The first picture, pushed outwards where the front is passing."""
+        push = 0.20 * alpha * alpha
+        return x - push * self._out_x, y - push * self._out_y
+
+    def _grown(self, alpha: F32, x: F64, y: F64) -> tuple[F64, F64]:
+        """The second picture, growing to its size from its own subject."""
+        small = 1 + 0.16 * (1 - alpha.astype(np.float64))
+        return self._fx + (x - self._fx) * small, self._fy + (y - self._fy) * small
+
     def _alpha(self, t: float) -> F32:
         """How much of the end image each grid point shows: all 0 at the start, all 1 at the end."""
-        low, high = (0.12, 0.86) if self._same else (0.30, 0.82)
+        low, high = (0.12, 0.86) if self._same else (0.28, 0.28 + _FADE)
         u = np.clip((t + self._delay - low) / (high - low), 0, 1)
         alpha = u * u * (3 - 2 * u)
         if t <= 0 or t >= 1:
             alpha = np.full_like(alpha, t)
         return np.asarray(np.round(alpha * 256) / 256, np.float32)
+
+
+def _most(value: float, limit: float) -> float:
+    return max(-limit, min(limit, value))
 
 
 def _grey(canvas: Canvas) -> U8:
@@ -188,8 +215,8 @@ def _similarity(a: U8, b: U8, scale: float) -> tuple[Turn, float]:
     ), best_score
 
 
-def _flow(a: U8, b: U8, turn: Turn, scale: float) -> tuple[F32, F32]:
-    """What is left to move after the turn, smooth, in short sides; and how certain that is, 0 to 1."""
+def _flow(a: U8, b: U8, turn: Turn, scale: float) -> F32:
+    """What is left to move after the turn, smooth, in short sides; nothing where that is uncertain."""
     h, w = a.shape
     ys, xs = np.mgrid[0:h, 0:w].astype(np.float64)
     x, y = (xs - (w - 1) / 2) / scale, (ys - (h - 1) / 2) / scale
@@ -213,4 +240,4 @@ def _flow(a: U8, b: U8, turn: Turn, scale: float) -> tuple[F32, F32]:
     smooth = cv2.blur(cv2.blur(forth * sure[..., None], (reach, reach)), (reach, reach)) / (
         weight[..., None] + 0.12
     )
-    return np.asarray(np.round(smooth * 4) / 4 / scale, np.float32), np.clip(weight * 2, 0, 1)
+    return np.asarray(np.round(smooth * 4) / 4 / scale, np.float32)

@@ -11,10 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from seedance_lab.local.render import noise
-from seedance_lab.local.render.planes import F64
+from seedance_lab.local.render.planes import F32, F64
 from seedance_lab.local.render.scene import Scene
 from seedance_lab.local.render.things import Part
 from seedance_lab.local.render.words import Direction
+
+_EDGE = 0.08  # short sides from the canvas's edge within which movement dies away
+
+
+def _box(mask: F32) -> tuple[slice, slice] | None:
+    """The smallest box around what is not 0."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not len(rows):
+        return None
+    cols = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +37,7 @@ class Local:
         parts: The things that move as one piece, in short sides from the frame's middle.
         horizon: Row in short sides from the frame's middle.
         bottom: The frame's lower edge, likewise.
-        half: Half the frame's width and height, in short sides.
+        edges: The canvas's left, top, right and bottom, likewise.
     """
 
     seed: int
@@ -38,51 +49,50 @@ class Local:
     parts: tuple[Part, ...]
     horizon: float
     bottom: float
-    half: tuple[float, float]
+    edges: tuple[float, float, float, float]
     seconds: float
 
-    def shift(self, t: float, x: F64, y: F64, maps: F64, parts: F64, phases: F64) -> tuple[F64, F64]:
+    def shift(self, t: float, x: F64, y: F64, maps: F32, parts: F32, phases: F32) -> tuple[F64, F64]:
         """Displacement (dx, dy) of the points (x, y) of the still at time `t` in seconds."""
         dx, dy = np.zeros_like(x), np.zeros_like(y)
+        left, top, right, bottom = self.edges
         start = noise.smoothstep(0.0, 0.6, t)
         if start == 0.0:
             return dx, dy
-        if self.water:
-            wet = np.nonzero(maps[..., 1].any(axis=1))[0]
-            if len(wet):
-                rows = slice(
-                    int(wet[0]), int(wet[-1]) + 1
-                )  # half the picture is no water, and sines are dear
-                wx, wy = self._waves(t, x[rows], y[rows], phases[rows])
-                amount = start * self.water * maps[rows, :, 1]
-                dx[rows] += amount * wx
-                dy[rows] += amount * wy
-        leafy = np.nonzero(maps[..., 3].any(axis=1))[0]
-        if self.wind and len(leafy):
-            rows = slice(int(leafy[0]), int(leafy[-1]) + 1)
-            gust = start * self.wind * maps[rows, :, 3] * self._gusts(t, x[rows], y[rows], phases[rows])
-            dx[rows] += gust
-            dy[rows] += 0.3 * gust
-        if self.clouds:
-            inside = np.clip(1.15 - np.abs(x) / self.half[0], 0, 0.15) / 0.15
-            inside *= np.clip(1.15 - np.abs(y) / self.half[1], 0, 0.15) / 0.15
-            course = (
-                noise.sign(self.seed, "clouds")
-                * 0.010
-                * t
-                / max(2.0, self.seconds)
-                * min(1.6, 0.5 + 0.1 * self.seconds)
-            )
-            amount = self.clouds * maps[..., 2] * inside
-            dx -= amount * (course * 2 + 0.003 * start * np.sin(0.5 * t + 3 * phases[..., 0] + 2 * y))
-            dy -= amount * 0.003 * start * np.sin(0.4 * t + 3 * phases[..., 1] + 2 * x)
+        # Half the picture is no water, a boat fills a hundredth of it, and sines are dear: hence the boxes.
+        if self.water and (box := _box(maps[..., 0])):
+            wx, wy = self._waves(t, x[box], y[box], phases[box])
+            amount = start * self.water * maps[box][..., 0]
+            dx[box] += amount * wx
+            dy[box] += amount * wy
+        if self.wind and (box := _box(maps[..., 2])):
+            gust = self._gusts(t, x[box], y[box], phases[box])
+            gust *= start * self.wind * maps[box][..., 2]
+            dx[box] += gust
+            dy[box] += 0.3 * gust
+        if self.clouds and (box := _box(maps[..., 1])):
+            cx, cy = self._clouds(t, start, x[box], y[box], phases[box])
+            amount = self.clouds * maps[box][..., 1]
+            dx[box] -= amount * cx
+            dy[box] -= amount * cy
         for i, part in enumerate(self.parts):
-            px, py = self._part(t, i, part, x, y)
-            dx -= start * parts[..., i] * px
-            dy -= start * parts[..., i] * py
-        return dx, dy
+            if box := _box(parts[..., i]):
+                px, py = self._part(t, i, part, x[box], y[box])
+                dx[box] -= start * parts[box][..., i] * px
+                dy[box] -= start * parts[box][..., i] * py
+        # What moved the edge itself would look beyond it, and the picture be pressed together to prevent that.
+        rest = np.minimum(np.minimum(x - left, right - x), np.minimum(y - top, bottom - y))
+        rest = np.clip(rest / _EDGE, 0, 1)
+        return dx * rest, dy * rest
 
-    def _waves(self, t: float, x: F64, y: F64, phases: F64) -> tuple[F64, F64]:
+    def _clouds(self, t: float, start: float, x: F64, y: F64, phases: F32) -> tuple[F64, F64]:
+        """A slow drift all one way, and a slower boil."""
+        way = noise.sign(self.seed, "clouds")
+        course = way * 0.010 * t / max(2.0, self.seconds) * min(1.6, 0.5 + 0.1 * self.seconds)
+        cx = course * 2 + 0.003 * start * noise.sine(0.5 * t + 3 * phases[..., 0] + 2 * y)
+        return cx, 0.003 * start * noise.sine(0.4 * t + 3 * phases[..., 1] + 2 * x)
+
+    def _waves(self, t: float, x: F64, y: F64, phases: F32) -> tuple[F64, F64]:
         """Travelling waves in perspective: small and flat at the horizon, long and tall in front."""
         v = np.clip((y - self.horizon) / max(0.05, self.bottom - self.horizon), 0.0, 1.3)
         rows = np.log2(v + 0.09)
@@ -94,20 +104,20 @@ class Local:
             phase = math.tau * noise.uniform(self.seed, "wave", i)
             skew = noise.between(self.seed, "wave/skew", 0.7, 1.3, i)
             angle = k_row * rows + skew * k_wide * wide + 1.6 * phases[..., i % 2] - speed * t + phase
-            wave = np.sin(angle)
+            wave = noise.sine(angle)
             up += wave * (1.0, 0.6, 0.35, 1.0)[i]
             if i in (0, 3):
-                along += np.cos(angle)
+                along += noise.sine(angle + math.pi / 2)
         size = 0.0011 + 0.0062 * v
         return along * size * 0.55, up * size * 0.75
 
-    def _gusts(self, t: float, x: F64, y: F64, phases: F64) -> F64:
+    def _gusts(self, t: float, x: F64, y: F64, phases: F32) -> F64:
         """Leaves in the wind: a gust that travels across, and a faster tremble with a noisy phase."""
         way = noise.sign(self.seed, "wind")
         p = math.tau * noise.uniform(self.seed, "wind/phase")
-        gust = 0.6 + 0.4 * np.sin(1.1 * t - 2.2 * way * x + p + phases[..., 1])
-        sway = np.sin(2.3 * t - 3.5 * way * x + 2.5 * phases[..., 0] + p)
-        tremble = np.sin(6.1 * t - 9 * way * x + 5 * phases[..., 1] + 7 * y)
+        gust = 0.6 + 0.4 * noise.sine(1.1 * t - 2.2 * way * x + p + phases[..., 1])
+        sway = noise.sine(2.3 * t - 3.5 * way * x + 2.5 * phases[..., 0] + p)
+        tremble = noise.sine(6.1 * t - 9 * way * x + 5 * phases[..., 1] + 7 * y)
         return np.asarray(way * 0.0055 * gust * (0.35 + 0.75 * sway + 0.3 * tremble))
 
     def _part(self, t: float, i: int, part: Part, x: F64, y: F64) -> tuple[F64, F64]:
@@ -140,6 +150,7 @@ def plan(
     *,
     seed: int,
     half: tuple[float, float],
+    edges: tuple[float, float, float, float],
     seconds: float,
     origin: tuple[float, float],
     short: float,
@@ -151,8 +162,8 @@ def plan(
     water = energy * (1.25 if "water" in said else 0.9) if scene.water > 0.02 else 0.0
     clouds = energy * (1.6 if "clouds" in said else 0.8) if scene.sky > 0.05 else 0.0
     afloat = scene.afloat
-    drift = energy * (1.5 if "drift" in said else 0.9) if afloat or "drift" in said else 0.0
-    sway = 0.0 if afloat else energy * (2.2 if "sway" in said else 0.2)
+    drift = min(1.7, energy * (1.5 if "drift" in said else 0.9)) if afloat or "drift" in said else 0.0
+    sway = 0.0 if afloat else energy * (1.2 if "sway" in said else 0.12)
     parts = tuple(
         Part((p.x - origin[0]) / short, (p.y - origin[1]) / short, (p.foot - origin[1]) / short, p.size)
         for p in scene.parts
@@ -167,6 +178,6 @@ def plan(
         parts=parts,
         horizon=(scene.horizon - origin[1]) / short,
         bottom=half[1],
-        half=half,
+        edges=edges,
         seconds=seconds,
     )

@@ -13,6 +13,14 @@ import numpy as np
 
 from seedance_lab.local.render.planes import F32, F64
 
+_TURN = 16384  # steps of the sine table: 0.0004 at most beside the truth, 0.003 pixels in the tallest wave
+_SINES = np.sin(np.arange(_TURN) * (math.tau / _TURN))
+
+
+def sine(angle: F64 | F32) -> F64:
+    """The sine of an array from a table: a fifth of the time, and the same bits on every CPU."""
+    return np.asarray(_SINES[(angle * (_TURN / math.tau)).astype(np.int32) & (_TURN - 1)])
+
 
 @functools.lru_cache(maxsize=4096)  # asked again for every frame
 def uniform(seed: int, name: str, index: int = 0) -> float:

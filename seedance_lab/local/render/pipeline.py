@@ -1,8 +1,9 @@
 """Drawing on one thread, encoding on the caller's: both release the GIL, so the slower one sets the pace."""
 
+import contextlib
 import queue
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 
 import av
 
@@ -13,13 +14,14 @@ from seedance_lab.local.render.warp import plain_opencv
 _AHEAD = 6  # frames that may wait for the encoder; more only cost memory
 
 
+@contextlib.contextmanager
 def drawn(
-    draw: Callable[[int, Planes], None], *, frames: int, width: int, height: int
-) -> Generator[av.VideoFrame, None, None]:
-    """Yield `frames` frames in order, drawn ahead of the reader in a thread that ends with this generator.
+    prepare: Callable[[], Callable[[int, Planes], None]], *, frames: int, width: int, height: int
+) -> Generator[Iterator[av.VideoFrame], None, None]:
+    """`frames` frames in order, drawn ahead of the reader in a thread that ends with the context.
 
-    Raises:
-        Exception: Whatever `draw` raised, at the frame where it did.
+    The thread starts at once, and begins with `prepare`, which gives what writes frame i into planes.
+    The iterator raises whatever `prepare` or drawing raised, at the frame where it did.
     """
     ready: queue.Queue[av.VideoFrame | Exception] = queue.Queue(_AHEAD)
     unwanted = threading.Event()
@@ -27,6 +29,7 @@ def drawn(
     def work() -> None:
         plain_opencv()
         try:
+            draw = prepare()
             for i in range(frames):
                 if unwanted.is_set():
                     return
@@ -39,11 +42,7 @@ def drawn(
     thread = threading.Thread(target=work, name="seedance-lab-draw", daemon=True)
     thread.start()
     try:
-        for _ in range(frames):
-            frame = ready.get()
-            if isinstance(frame, Exception):
-                raise frame
-            yield frame
+        yield _read(ready, frames)
     finally:
         unwanted.set()
         while thread.is_alive():  # free the drawer if it waits for room
@@ -51,3 +50,11 @@ def drawn(
                 ready.get(timeout=0.01)
             except queue.Empty:
                 thread.join(0.01)
+
+
+def _read(ready: queue.Queue[av.VideoFrame | Exception], count: int) -> Iterator[av.VideoFrame]:
+    for _ in range(count):
+        frame = ready.get()
+        if isinstance(frame, Exception):
+            raise frame
+        yield frame

@@ -1,7 +1,7 @@
 """Pictures as the encoder wants them: BT.709 limited-range Y'CbCr, 4:2:0, converted once a clip.
 
 Frames are warped plane by plane, 1.5 samples a pixel instead of 3, with no colour conversion per
-frame. All arithmetic is in integers, so every CPU gets the same planes.
+frame. All sums are whole numbers or quarters that float32 holds exactly, so every CPU gets the same planes.
 """
 
 from typing import NamedTuple
@@ -14,8 +14,9 @@ U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-# BT.709 with limited range, times 2**16: rows Y, Cb, Cr; columns R, G, B.
-_MATRIX = ((11966, 40254, 4064), (-6596, -22189, 28784), (28784, -26145, -2639))
+# BT.709 with limited range, times 2**13: rows Y, Cb, Cr; columns R, G, B. Grey has no colour: they add up to 0.
+_UNIT = 8192
+_MATRIX = ((1496, 5032, 508), (-825, -2773, 3598), (3598, -3268, -330))
 # Half-sample interpolation; the 8 taps add up to 64 and keep more detail than bilinear or bicubic.
 _TAPS = np.array([[-1, 4, -11, 40, 40, -11, 4, -1]], np.float32)
 
@@ -30,22 +31,16 @@ class Planes(NamedTuple):
 
 def from_rgb(rgb: U8) -> Planes:
     """Convert a picture of even height and width, shape (h, w, 3), sRGB."""
-    r, g, b = (rgb[:, :, i].astype(np.int32) for i in range(3))
-    y = _row(0, r, g, b, 16, 16)
-    r, g, b = (_sum4(c) for c in (r, g, b))
-    return Planes(y, _row(1, r, g, b, 18, 128), _row(2, r, g, b, 18, 128))
+    exact = rgb.astype(np.float32)
+    fours = cv2.resize(exact, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+    return Planes(_row(0, exact, 16), _row(1, fours, 128), _row(2, fours, 128))
 
 
-def _row(
-    i: int, r: NDArray[np.int32], g: NDArray[np.int32], b: NDArray[np.int32], shift: int, offset: int
-) -> U8:
-    """One row of the matrix, rounded, as uint8; the matrix keeps it in range by itself."""
-    mr, mg, mb = _MATRIX[i]
-    return (((r * mr + g * mg + b * mb + (1 << (shift - 1))) >> shift) + offset).astype(np.uint8)
-
-
-def _sum4(c: NDArray[np.int32]) -> NDArray[np.int32]:
-    return c[0::2, 0::2] + c[0::2, 1::2] + c[1::2, 0::2] + c[1::2, 1::2]
+def _row(i: int, rgb: F32, offset: int) -> U8:
+    """One row of the matrix, rounded; sums are multiples of 1/4 below 2**22, so float32 holds them exactly."""
+    weighted = cv2.transform(rgb, np.array([_MATRIX[i]], np.float32))
+    out: U8 = cv2.convertScaleAbs(weighted, alpha=1 / _UNIT, beta=offset)
+    return out
 
 
 def doubled(y: U8) -> U8:

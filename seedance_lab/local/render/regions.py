@@ -14,18 +14,19 @@ def horizon(lab: U8) -> float:
     reach = max(3, h // 24)
     values = lab.astype(np.float32)
     sums = np.cumsum(values, axis=0)
-    flat = np.ascontiguousarray(cv2.blur(values, (7, 3))[:, ::3])
+    flat = np.ascontiguousarray(cv2.blur(values, (7, 3))[:, ::6])
+    rows = np.arange(int(h * 0.2), int(h * 0.78))
+    steps = (sums[rows + reach] - 2 * sums[rows] + sums[rows - reach]) / reach
+    scores = np.abs(steps.mean(axis=1)).sum(axis=1) + 0.3 * np.abs(steps).mean(axis=1).sum(axis=1)
+    scores = scores / (1 + ((rows / h - 0.48) / 0.2) ** 2)
     best: float = h * 0.45
     best_score = 0.0
-    for row in range(int(h * 0.2), int(h * 0.78)):
-        above = (sums[row] - sums[row - reach]) / reach
-        below = (sums[row + reach] - sums[row]) / reach
-        step = below - above
-        score = float(np.abs(step.mean(axis=0)).sum() + 0.3 * np.abs(step).mean(axis=0).sum())
-        score /= 1 + ((row / h - 0.48) / 0.2) ** 2
-        if score * 2.75 > best_score:  # else no mirror image could make it the best
-            n = min(row, h - row, h // 5)
-            score *= 1 + 2.5 * max(0.0, _likeness(flat[row - n : row][::-1], flat[row : row + n]) - 0.3)
+    for i in np.argsort(-scores, kind="stable"):  # the best first: most need no look for a mirror image
+        row, score = int(rows[i]), float(scores[i])
+        if score * 2.75 <= best_score:  # no mirror image could make it the best
+            break
+        n = min(row, h - row, h // 5)
+        score *= 1 + 2.5 * max(0.0, _likeness(flat[row - n : row][::-1], flat[row : row + n]) - 0.3)
         if score > best_score:
             best, best_score = float(row), score
     return best
@@ -104,6 +105,6 @@ def foliage(lab: U8, edges: F32, sky: F32, water: F32, *, told: bool) -> F32:
     a, b = lab[:, :, 1].astype(np.float32), lab[:, :, 2].astype(np.float32)
     mask = (a < 122) & (b > 129)
     if told:
-        mask |= cv2.blur(edges, (7, 7)) > 40
+        mask |= (cv2.blur(edges, (7, 7)) > 40) & (a < 130)  # reeds, sails, hair; not brick
     out = cv2.blur(mask.astype(np.float32) * (1 - sky) * (1 - water), (5, 5))
     return np.asarray(out > 0.5, np.float32)

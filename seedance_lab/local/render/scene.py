@@ -25,7 +25,9 @@ class Scene:
     """Maps over the canvas at low resolution, and what was found.
 
     Attributes:
-        maps: Shape (h, w, 4): nearness (0 far to 1 near), water, sky, foliage, all in [0, 1].
+        small: The canvas at low resolution, shape (h, w, 3), sRGB.
+        near: Shape (h, w): nearness, 0 far to 1 near.
+        maps: Shape (h, w, 3): water, sky, foliage, all in [0, 1].
         parts_map: Shape (h, w, 4): one mask a part.
         phases: Shape (h, w, 2): smooth noise in about [-1, 1].
         parts: At most 4.
@@ -37,6 +39,8 @@ class Scene:
         afloat: Whether the parts stand in water.
     """
 
+    small: U8
+    near: F32
     maps: F32
     parts_map: F32
     phases: F32
@@ -74,17 +78,19 @@ def analyse(canvas: Canvas, direction: Direction, seed: int) -> Scene:
         found = [subject]
     near = _nearness(sky, objects, found, row, widest=0.6 if open_air else 0.95)
     if not open_air:  # indoors the guess is weaker, and what is close shows every mistake
-        near = 0.5 + 0.45 * (near - 0.5)
+        wide = (min(w, h) // 4) | 1
+        near = 0.5 + 0.6 * (cv2.blur(cv2.blur(near, (wide, wide)), (wide, wide)) - 0.5)
     labels, parts = things.parts(found, row, k, min(canvas.width, canvas.height))
     ys, xs = np.nonzero(found[0] if found else subject)
     focus = (float(xs.mean()), float(ys.mean())) if len(xs) else (w / 2, max(row, h * 0.45))
     cy, cx = min(h - 1, int(focus[1])), min(w - 1, int(focus[0]))
     cell = max(6.0, min(w, h) / 5)
     return Scene(
+        small=small,
+        near=_rounded(near),
         maps=_rounded(
             np.dstack(
                 [
-                    near,
                     _inner(water, 0.02) * (1 - labels.sum(axis=2)),
                     _inner(sky, 0.10),
                     _inner(foliage, 0.02),

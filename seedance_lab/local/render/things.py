@@ -80,18 +80,22 @@ def _rising(lab: U8, left: int, right: int, foot: int, highest: int) -> U8:
     mask = np.zeros(lab.shape[:2], np.uint8)
     weights = np.array([0.7, 1.0, 1.0], np.float32)
     wide = lab.shape[1]
+    rows = np.arange(foot, max(0, highest), -1)
+    lines = lab[rows].astype(np.float32)
+    busy = np.zeros(len(rows), bool)
+    apart = np.full((len(rows), right - left), np.inf, np.float32)
+    for side in (
+        lines[:, max(0, left - 8) : max(1, left - 2)],
+        lines[:, min(wide - 1, right + 2) : right + 8],
+    ):
+        level = side.mean(axis=1, keepdims=True)
+        busy |= (np.abs(side - level) @ weights).max(axis=1) > 34
+        apart = np.minimum(apart, np.abs(lines[:, left:right] - level) @ weights)
     missing = 0
-    for row in range(foot, max(0, highest), -1):
-        line = lab[row].astype(np.float32)
-        sides = (line[max(0, left - 8) : max(1, left - 2)], line[min(wide - 1, right + 2) : right + 8])
-        if any(float((np.abs(side - side.mean(axis=0)) @ weights).max()) > 34 for side in sides):
-            missing += 1  # houses or the like: what belongs to the boat cannot be told
-            if missing > 6:
-                break
-            continue
-        apart = np.min([np.abs(line[left:right] - side.mean(axis=0)) @ weights for side in sides], axis=0)
-        mask[row, left:right] = apart > 26
-        missing = 0 if mask[row].any() else missing + 1
+    for row, differs, unclear in zip(rows.tolist(), apart > 26, busy.tolist(), strict=True):
+        if not unclear:  # else houses or the like: what belongs to the boat cannot be told
+            mask[row, left:right] = differs
+        missing = 0 if not unclear and differs.any() else missing + 1
         if missing > 6:
             break
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8)), np.uint8)
@@ -106,15 +110,20 @@ def parts(things: list[U8], row: float, k: float, short: int) -> tuple[F32, tupl
         ys, xs = np.nonzero(mask)
         size = float(np.sqrt(len(xs))) / k / short
         reach = max(3, int(0.045 * min(h, w))) | 1
-        outline = cv2.convexHull(np.column_stack([xs, ys]).astype(np.int32))
+        top, peak = int(ys.min()), float(xs[ys < ys.min() + 3].mean())
+        corners = np.column_stack([xs, ys])
+        if (
+            top <= row - 3
+        ):  # sails: their tip is thin, seldom found, and would stay behind when the boat rolls
+            corners = np.vstack([corners, [peak, top - 0.22 * (int(ys.max()) - top)]])
+        outline = cv2.convexHull(corners.astype(np.int32))
         grown = cv2.dilate(
             cv2.fillConvexPoly(np.zeros_like(mask), outline, 1),
             cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)),
         ).astype(np.float32)
         masks[:, :, i] = cv2.blur(cv2.blur(grown, (reach, reach)), (reach, reach))
-        top = int(ys.min())
         if top > row - 3:  # it does not reach above the horizon, so it takes nothing there along
-            ramp = np.clip((np.arange(h) - (top - 5)) / 4, 0, 1).astype(np.float32)
+            ramp = np.clip((np.arange(h) - (top - 2)) / 3, 0, 1).astype(np.float32)
             masks[:, :, i] *= ramp[:, None]
         parts.append(Part(float(xs.mean()) / k, float(ys.mean()) / k, float(ys.max()) / k, size))
     return masks / np.maximum(1.0, masks.sum(axis=2, keepdims=True)), tuple(parts)

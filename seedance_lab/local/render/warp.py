@@ -73,7 +73,7 @@ class _Maps:
         return self._maps[0][self._inner], self._maps[1][self._inner]
 
 
-def elastic(at: F64, inner: slice, other: slice, middle: float, low: float, high: float, pad: float) -> F64:
+def elastic(at: F64, middle: float, low: float, high: float) -> F64:
     """Keep coordinates within [low, high] along one axis by pressing the half that looks beyond.
 
     A still has nothing beyond its edges. Mirroring would show twins and stretching the last row would
@@ -82,16 +82,14 @@ def elastic(at: F64, inner: slice, other: slice, middle: float, low: float, high
 
     Args:
         at: Coordinates of the grid's points, the apron included.
-        inner: Rows of the grid without the apron.
-        other: Columns of the grid without the apron.
         middle: The coordinate where pressing begins.
         low: The first coordinate that shows something.
         high: The last one.
-        pad: Distance from the outermost inner points to the frame's edge.
     """
-    seen = at[inner, other]
+    # The frame's border runs midway between the apron and the first points within.
+    corners = (at[:-1, :-1] + at[1:, :-1] + at[:-1, 1:] + at[1:, 1:]) / 4
     for edge, way in ((high, 1.0), (low, -1.0)):
-        reach = float(seen.max() if way > 0 else -seen.min()) + pad
+        reach = float(corners.max() if way > 0 else -corners.min())
         over = reach - edge * way
         if over > 1e-6:
             span = reach - middle * way

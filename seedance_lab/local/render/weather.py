@@ -14,6 +14,7 @@ from seedance_lab.local.render.shot import Points, Shot
 from seedance_lab.local.render.words import Direction
 
 _TILE = 256
+_STEAM = 192  # luma of steam and mist: brighter than most things, darker than white china
 _SHIFT = 4  # sub-pixel bits of OpenCV's drawing functions
 
 
@@ -31,8 +32,7 @@ class Weather:
         self._wide_mist = any(word in job.prompt.lower() for word in ("fog", "mist", "haze"))
         self._flicker = direction.energy if "flicker" in said else 0.0
         self._cloud = noise.tile(job.seed, "steam", _TILE) if self._mist else None
-        small = cv2.resize(shot.canvas.rgb, shot.scene.maps.shape[1::-1], interpolation=cv2.INTER_AREA)
-        self._lamps = _lamps(small) if self._flicker else None
+        self._lamps = _lamps(shot.scene.small) if self._flicker else None
         self._cache: dict[str, F64] = {}
 
     def draw(self, frame: int, out: Planes, seen: Points) -> None:
@@ -43,18 +43,13 @@ class Weather:
             strength *= 1 - noise.smoothstep(0.70, 0.94, frame / max(1, self._frames - 1))
         if strength == 0.0:
             return
-        add: F64 | None = None
-        if self._cloud is not None:
-            add = strength * self._steam(t, self._cloud, seen)
         if self._lamps is not None:
-            light = strength * self._lights(t, self._lamps, seen)
-            add = light if add is None else add + light
-        if add is not None:
-            rounded = np.asarray(np.round(add * 4) / 4, np.float32)
-            whole = np.ascontiguousarray(self._shot.grid.full(rounded))
+            light = np.round(strength * self._lights(t, self._lamps, seen) * 4) / 4
+            whole = np.ascontiguousarray(self._shot.grid.full(np.asarray(light, np.float32)))
             cv2.add(out.y, whole, dst=out.y, dtype=cv2.CV_8U)
-            if self._cloud is not None:
-                _pale(out, whole)
+        if self._cloud is not None:
+            share = np.round(strength * self._steam(t, self._cloud, seen) * 256) / 256
+            _veil(out, np.ascontiguousarray(self._shot.grid.full(np.asarray(share, np.float32))))
         if self._sprites:
             layer = np.zeros(self._size, np.uint8)
             for kind in self._sprites:
@@ -67,18 +62,18 @@ class Weather:
         x, y = seen.x / short, seen.y / short
         h = self._shot.canvas.rgb.shape[0]
         if self._wide_mist:
-            where = np.clip(1.25 - np.abs(y - 0.62 * h / short) * 2.2, 0, 1) * 46
+            where = np.clip(1.25 - np.abs(y - 0.62 * h / short) * 2.2, 0, 1) * 0.36
             rise, drift, scale = 0.01, 0.05, 90.0
         else:
             fx, fy = (v / short for v in self._shot.scene.focus)
             up = (fy - y) / 0.66
             wide = 0.13 + 0.22 * np.clip(up, 0, 1)
-            where = np.clip(1 - ((x - fx - 0.06 * np.sin(5 * y + 1.3 * t)) / wide) ** 2, 0, 1)
-            where *= np.clip((up + 0.06) / 0.4, 0, 1) * np.clip((1.15 - up) / 0.5, 0, 1) * 105
+            where = np.clip(1 - ((x - fx - 0.06 * noise.sine(5 * y + 1.3 * t)) / wide) ** 2, 0, 1)
+            where *= np.clip((up + 0.06) / 0.4, 0, 1) * np.clip((1.15 - up) / 0.5, 0, 1) * 1.1
             rise, drift, scale = 0.16, 0.0, 200.0
         total = np.ones_like(x)
         for i, (speed, size) in enumerate(((1.0, 1.0), (1.5, 1.7))):
-            u = (x + drift * speed * t + 0.02 * np.sin(9 * y + 2 * t + i)) * scale * size + 37 * i
+            u = (x + drift * speed * t + 0.02 * noise.sine(9 * y + 2 * t + i)) * scale * size + 37 * i
             v = (y + rise * speed * t) * scale * size * 0.7
             found = cv2.remap(
                 cloud,
@@ -88,16 +83,16 @@ class Weather:
                 borderMode=cv2.BORDER_WRAP,
             )
             total *= np.clip(found * 2.2 - 0.5, 0, 1)
-        return np.asarray(where * total * self._energy)
+        return np.asarray(np.clip(where * total * self._energy, 0, 0.85))
 
     def _lights(self, t: float, lamps: F32, seen: Points) -> F64:
         """Bright spots and their glow, each trembling with a phase of its own."""
         read = self._shot.read_at(lamps, seen)
         phase = self._shot.read_at(self._shot.scene.phases, seen)
         wave = (
-            np.sin(9.1 * t + 5 * phase[..., 0])
-            + 0.7 * np.sin(14.3 * t + 6 * phase[..., 1] + 1)
-            + 0.8 * np.sin(3.7 * t + 4 * phase[..., 1])
+            noise.sine(9.1 * t + 5 * phase[..., 0])
+            + 0.7 * noise.sine(14.3 * t + 6 * phase[..., 1] + 1)
+            + 0.8 * noise.sine(3.7 * t + 4 * phase[..., 1])
         )
         return np.asarray(read * 15 * self._flicker * wave)
 
@@ -148,13 +143,11 @@ class Weather:
             cv2.line(layer, (ax, ay), (bx, by), tone, 1, cv2.LINE_AA, _SHIFT)
 
 
-def _pale(out: Planes, added: F32) -> None:
-    """Take colour away where steam was added."""
-    share = cv2.resize(added, out.u.shape[1::-1], interpolation=cv2.INTER_AREA) * np.float32(1 / 110)
-    share = np.clip(share, 0, 0.9)
-    grey = np.full_like(out.u, 128)
-    for plane in (out.u, out.v):
-        cv2.blendLinear(plane, grey, 1 - share, share, dst=plane)
+def _veil(out: Planes, share: F32) -> None:
+    """Lay `share` of a light grey over everything: it shows before white too, where adding light would not."""
+    half = cv2.resize(share, out.u.shape[1::-1], interpolation=cv2.INTER_AREA)
+    for plane, tone, amount in zip(out, (_STEAM, 128, 128), (share, half, half), strict=True):
+        cv2.blendLinear(plane, np.full_like(plane, tone), 1 - amount, amount, dst=plane)
 
 
 def _dots(layer: U8, x: F64, y: F64, radius: F64, tone: F64, strength: float) -> None:

@@ -125,6 +125,9 @@ def _moves(clause: str, about_camera: bool) -> list[Move]:
             continue
         directed = bool(x or y) and kind in ("pan", "tilt", "truck") and hit.group().startswith(kind)
         directed = directed or (kind == "roll" and "clockwise" in clause)
+        directed = directed or (
+            kind == "rise" and bool(re.search(r"\b(crane|pedestal|jib|boom)s? (up|down)", clause))
+        )
         if needs == "camera" and not (about_camera or directed):
             continue
         if needs == "forward" and not (about_camera or hit.group().startswith(("doll", "push"))):
