@@ -86,6 +86,10 @@ def markdown() -> str:
     return "\n".join(lines)
 
 
+def test_the_readme_shows_this_table() -> None:
+    assert markdown() in (Path(__file__).parent.parent / "README.md").read_text()
+
+
 class Outcome(NamedTuple):
     """What a pass left: how many requests are at each stage, and what was charged how often."""
 
