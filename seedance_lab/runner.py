@@ -14,7 +14,6 @@ import hashlib
 import os
 import random
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -309,7 +308,6 @@ class Runner:
         """
         assert record.sent_at is not None
         async with self._searching:
-            began = time.monotonic()
             while True:
                 while self._has_twin_on_its_way(record):
                     await self._nap(0.1)
@@ -341,11 +339,19 @@ class Runner:
                         urls=dict(ticket.urls),
                     )
                     return True
-                if time.monotonic() - began >= self.place.history_lag_s:
+                # Counted from the sending, so that a leftover of yesterday is decided at the first look.
+                left_s = self.place.history_lag_s - (dt.datetime.now(dt.UTC) - record.sent_at).total_seconds()
+                if left_s <= 0:
                     self._say("resolved", record.key, run=self.run, outcome="lost",
                               why="the account's history does not have it")  # fmt: skip
                     return True
-                await self._nap(max(1.0, self.place.history_lag_s / 4))
+                if self.stopping:
+                    self.problems[record.key] = (
+                        "unknown: the account's history does not have it yet; run the plan again in "
+                        f"{left_s / 60:.0f} min, when its absence will mean that it never arrived"
+                    )
+                    return False
+                await self._nap(min(15.0, max(1.0, left_s)))
 
     def _has_twin_on_its_way(self, record: Record) -> bool:
         """Whether an equal request is being answered just now: what the history shows may be that one's."""

@@ -124,6 +124,28 @@ def test_a_request_that_never_arrived_is_sent_again_once_the_history_shows_it(la
     assert set(lab.posted().values()) == {1}
 
 
+def test_at_the_service_absence_is_proof_only_after_a_while(lab: Lab, plan: Plan, monkeypatch) -> None:
+    """Its history may not list what is still under way: sending again at once could pay twice."""
+    _no_waiting(monkeypatch)
+    begin, runs = Runner._begin, []
+
+    async def stop_at_the_second_look(request: httpx.Request, send: Send) -> httpx.Response:
+        if "/by-endpoint" in request.url.path:
+            looks.append(1)
+            if len(looks) == 2:
+                runs[0].stop()
+        return await (drop_before(request, send) if is_submit(request) else send())
+
+    looks: list[int] = []
+    lab.fault = stop_at_the_second_look
+    monkeypatch.setattr(Runner, "_begin", lambda self: (runs.append(self), begin(self))[1])
+    run = lab.run(plan[:1], place="fal", budget_usd=1)
+    assert stages(lab) == {"unknown": 1}
+    assert "run the plan again in 15 min" in run.problems[plan[0].key]
+    sent = [e for e in read(lab.folder / "journal.jsonl") if e.kind == "sending"]
+    assert len(sent) == 1
+
+
 def test_lost_replicates_are_matched_by_count(lab: Lab, picture: bytes) -> None:
     """Replicates have the same input: only how many there are tells them apart."""
     lab.fault = drop_after_submit = _always(drop_after)

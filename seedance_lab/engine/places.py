@@ -23,6 +23,10 @@ ENV = "SEEDANCE_LAB_ENGINE"
 IN_PROCESS = "http://local.seedance-lab.invalid"
 """The base URL of the simulator inside this process; `.invalid` never resolves (RFC 2606)."""
 
+_HISTORY_LAG_S = 15 * 60.0
+"""fal does not say whether its history lists requests that are still under way. A clip takes one to two minutes
+and may wait for a slot; only after this long does absence mean that the request never arrived."""
+
 _SIMULATOR_KEY = AuthCredentials("Key", "local:simulator")  # no secret: a simulator takes any key
 
 
@@ -34,7 +38,7 @@ class Place:
         name: `local`, `fal`, or the URL of a served simulator; what the journal records.
         free: Whether it charges nothing.
         most_wait_s: Longest pause between two looks.
-        history_lag_s: How long the account's history may lag behind what was sent.
+        history_lag_s: How long after the sending a request may still be missing in the account's history.
     """
 
     name: str
@@ -56,7 +60,7 @@ def place_of(name: str | None) -> Place:
     """
     name = name or os.environ.get(ENV) or "local"
     if name == "fal":
-        return Place("fal", free=False, most_wait_s=10.0, history_lag_s=60.0)
+        return Place("fal", free=False, most_wait_s=10.0, history_lag_s=_HISTORY_LAG_S)
     if name == "local":
         return Place("local", free=True, most_wait_s=0.5, history_lag_s=0.0)
     parts = urlsplit(name) if isinstance(name, str) else None
