@@ -74,7 +74,7 @@ def test_python_as_the_readme_says(tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     shutil.copy(CLIENTS / "example.py", tmp_path / "uses_fal_client.py")
-    _, lines = blocks("bash")
+    _, lines, *_ = blocks("bash")
     assert lines.count("seedance-lab serve") == 2
     options = f"--port {port} --folder {tmp_path / 'engine'}"
     script = lines.replace("serve --env", f"serve --env {options}").replace(
@@ -85,7 +85,7 @@ def test_python_as_the_readme_says(tmp_path: Path) -> None:
 
 
 def test_curl_as_the_readme_says(url: str, tmp_path: Path) -> None:
-    served, _ = blocks("bash")
+    served, *_ = blocks("bash")
     assert served.startswith("seedance-lab serve &\n")
     script = served.split("\n", 1)[1].replace("http://127.0.0.1:8000", url)
     made = json.loads(run("bash", "-c", script, folder=tmp_path, env=surroundings()))
