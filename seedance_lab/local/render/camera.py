@@ -49,6 +49,16 @@ class Camera:
         rise = truck_y * (near + 0.08) + pan_y
         return fx + (c * dx - s * dy) + side, fy + (s * dx + c * dy) + rise
 
+    def place(self, frame: int, x: float, y: float, near: float) -> tuple[float, float, float, float]:
+        """Where the point (x, y) of the still is on the screen, its scale there and its roll: `look` reversed."""
+        zoom, dolly, roll, pan_x, pan_y, truck_x, truck_y, orbit = (float(v) for v in self.path[frame])
+        fx, fy = self.focus
+        grown = (1 + zoom) * (1 + dolly * (0.25 + near))
+        dx = x - fx - (truck_x * (near + 0.08) + orbit * (near - self.held) + pan_x)
+        dy = y - fy - (truck_y * (near + 0.08) + pan_y)
+        c, s = math.cos(roll), math.sin(roll)
+        return fx + (c * dx + s * dy) * grown, fy + (c * dy - s * dx) * grown, grown, -roll
+
 
 def still(frames: int) -> Camera:
     """A camera that does not move."""

@@ -1,9 +1,11 @@
 """A job from end to end: pictures in, file out."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
 from seedance_lab.local.render import paint
+from seedance_lab.local.render.cast import Cast
 from seedance_lab.local.render.encode import encode
 from seedance_lab.local.render.fit import Canvas, fit, load
 from seedance_lab.local.render.job import FPS, Job, Rendered
@@ -51,13 +53,20 @@ def drawing(job: Job) -> Callable[[int, Planes], None]:
     direction = parse(job.prompt)
     grid = Grid(job.width, job.height)
     end = None if job.end_image is None else fit(load(job.end_image), job.width, job.height, job.ratio)
+    cast = Cast(job, direction)
+    if job.image is None:  # what is done is done by the cast, not by whatever stands out in the scenery
+        direction = dataclasses.replace(direction, acts=())
     start = _first(job)
+    if end is not None:  # a figure of its own would stay behind while the picture turns into another
+        start = cast.painted(start)
     shot = Shot(job, start, direction, grid)
     picture = shot if end is None else Morph(job, shot, Shot(job, end, direction, grid, path=shot.camera))
     weather = Weather(job, direction, shot)
 
     def draw(frame: int, out: Planes) -> None:
         seen = picture.draw(frame, out)
+        if end is None:
+            cast.draw(frame, out, shot)
         weather.draw(frame, out, seen)
 
     return draw

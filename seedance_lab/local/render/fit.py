@@ -43,9 +43,10 @@ def load(path: Path) -> Image.Image:
     try:
         with Image.open(path) as opened:
             opened.seek(0)
-            upright = ImageOps.exif_transpose(opened)
-            upright.load()
-            return _flatten(upright)
+            opened.load()
+            # In place, and no conversion of what is RGB: each copy would take half as long as reading the file.
+            ImageOps.exif_transpose(opened, in_place=True)
+            return _flatten(opened)
     except FileNotFoundError as error:
         raise PictureError("The picture does not exist.") from error
     # Pillow's readers raise almost anything on damaged files: OSError, SyntaxError, struct.error, IndexError.
@@ -62,7 +63,7 @@ def _flatten(picture: Image.Image) -> Image.Image:
         rgba = picture.convert("RGBA")
         paper = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return Image.alpha_composite(paper, rgba).convert("RGB")
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def crop_box(width: int, height: int, ratio: float) -> tuple[float, float, float, float]:

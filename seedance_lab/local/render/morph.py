@@ -3,8 +3,9 @@
 If both show the same scene, the shift, turn and scale between them are found first and played as a
 movement of the camera, with the remaining local flow on top; cross-fading such a pair would show
 everything twice. If they do not, the first picture's subject travels to where the second one's will
-be; there the second picture grows out of it, behind an uneven front that pushes the first one aside,
-so that hardly any place shows both for long.
+be; there the second picture grows out of it and pushes the first one aside. Places turn in an order:
+from the subject outwards, what is bright before what is dark. The order is spread evenly over the
+frame, so that at any moment one place in twenty shows both pictures and each other place one.
 """
 
 import cmath
@@ -17,13 +18,12 @@ from seedance_lab.local.render import noise
 from seedance_lab.local.render.camera import Camera, still
 from seedance_lab.local.render.fit import Canvas
 from seedance_lab.local.render.job import Job
-from seedance_lab.local.render.planes import F32, F64, U8, Planes
+from seedance_lab.local.render.planes import F32, F64, U8, Planes, empty
 from seedance_lab.local.render.shot import Points, Shot
 
-_SPREAD, _FADE = (
-    0.30,
-    0.24,
-)  # unlike pictures: shares of the clip that the front travels, and fades at one place
+_FROM, _TILL = 0.26, 0.78  # unlike pictures: when the first place turns and the last, in shares of the clip
+_BAND = 0.055  # the share of the frame that shows both pictures while the front passes
+_WAKE = 0.5  # the share that is pushed aside ahead of the front and grows behind it: wide, else it would tear
 _SIDE = 320  # pixels of the longer side at which the pictures are compared
 _SAME = 0.42  # likeness of edges from which two pictures count as one scene
 
@@ -66,18 +66,18 @@ class Morph:
         self._fx, self._fy = last.focus
         if not self._same:
             away = np.hypot(first.screen.x - self._fx, first.screen.y - self._fy)
-            wait = 0.78 * away / float(away.max()) + 0.22 * (0.5 + 0.5 * blotches)
-            self._delay = np.asarray(-_SPREAD * wait, np.float32)
+            tones = [
+                cv2.resize(grey, grid_like, interpolation=cv2.INTER_AREA).astype(np.float32)
+                for grey in (a, b)
+            ]
+            wait = away / float(away.max()) + 0.16 * blotches + (tones[0] - tones[1]) / 1100
+            self._order = _ranks(np.asarray(wait, np.float32))
             self._out_x = (first.screen.x - self._fx) / (away + 0.15)
             self._out_y = (first.screen.y - self._fy) / (away + 0.15)
             if not job.camera_fixed:
                 self._turn = Turn(1, complex(*(_most(last.focus[i] - first.focus[i], 0.10) for i in (0, 1))))
         self._rest(job)
-        self._spare = Planes(
-            np.empty((job.height, job.width), np.uint8),
-            np.empty((job.height // 2, job.width // 2), np.uint8),
-            np.empty((job.height // 2, job.width // 2), np.uint8),
-        )
+        self._spare = empty(job.width, job.height)
 
     def _rest(self, job: Job) -> None:
         """Give both shots camera paths that meet: the first starts at rest, the last ends at rest."""
@@ -101,17 +101,17 @@ class Morph:
     def draw(self, frame: int, out: Planes) -> Points:
         """Write frame `frame` into `out`; returns where the first picture's shot looked."""
         t = frame / max(1, self._frames - 1)
-        alpha = self._alpha(t)
+        alpha, wake = self._alpha(t), self._wake(t)
         u = 0.25 * t + 0.75 * noise.smoothstep(0.0, 1.0, t)
         x, y = self.first.screen
-        ax, ay = (x, y) if self._same else self._aside(alpha, x, y)
+        ax, ay = (x, y) if self._same else self._aside(wake, x, y)
         ax, ay = self._turn.part(-u, ax - u * self._flow[..., 0], ay - u * self._flow[..., 1])
         seen = self.first.points(frame, Points(ax, ay))
         if float(alpha.max()) == 0.0:
             self.first.grid.sample(self.first.planes, *seen, out)
             return seen
         v = 1 - u
-        bx, by = (x, y) if self._same else self._grown(alpha, x, y)
+        bx, by = (x, y) if self._same else self._grown(wake, x, y)
         bx, by = self._turn.part(v if self._same else 0.0, bx, by)
         bx, by = bx + v * self._flow[..., 0], by + v * self._flow[..., 1]
         calm = 1 - noise.smoothstep(0.72, 1.0, t)
@@ -122,29 +122,56 @@ class Morph:
         self.first.grid.sample(self.first.planes, *seen, out)
         self.last.grid.sample(self.last.planes, *other, self._spare)
         weight = np.ascontiguousarray(self.first.grid.full(alpha))
-        half = cv2.resize(weight, (out.u.shape[1], out.u.shape[0]), interpolation=cv2.INTER_AREA)
-        for mine, theirs, share in zip(out, self._spare, (weight, half, half), strict=True):
+        half = cv2.resize(weight, out.uv.shape[1::-1], interpolation=cv2.INTER_AREA)
+        for mine, theirs, share in zip(out, self._spare, (weight, half), strict=True):
             cv2.blendLinear(mine, theirs, 1 - share, share, dst=mine)
         return seen
 
-    def _aside(self, alpha: F32, x: F64, y: F64) -> tuple[F64, F64]:
-        """The first picture, pushed outwards where the front is passing."""
-        push = 0.20 * alpha * alpha
+    def _aside(self, wake: F32, x: F64, y: F64) -> tuple[F64, F64]:
+        """The first picture, pushed outwards where the front comes near."""
+        push = 0.16 * wake * wake
         return x - push * self._out_x, y - push * self._out_y
 
-    def _grown(self, alpha: F32, x: F64, y: F64) -> tuple[F64, F64]:
+    def _grown(self, wake: F32, x: F64, y: F64) -> tuple[F64, F64]:
         """The second picture, growing to its size from its own subject."""
-        small = 1 + 0.16 * (1 - alpha.astype(np.float64))
+        small = 1 + 0.20 * (1 - wake.astype(np.float64))
         return self._fx + (x - self._fx) * small, self._fy + (y - self._fy) * small
 
     def _alpha(self, t: float) -> F32:
         """How much of the end image each grid point shows: all 0 at the start, all 1 at the end."""
-        low, high = (0.12, 0.86) if self._same else (0.28, 0.28 + _FADE)
-        u = np.clip((t + self._delay - low) / (high - low), 0, 1)
-        alpha = u * u * (3 - 2 * u)
         if t <= 0 or t >= 1:
-            alpha = np.full_like(alpha, t)
-        return np.asarray(np.round(alpha * 256) / 256, np.float32)
+            return np.full_like(self._delay, t)
+        if self._same:
+            u = np.clip((t + self._delay - 0.12) / 0.74, 0, 1)
+        else:
+            front = (1 + _BAND) * min(1.0, max(0.0, (t - _FROM) / (_TILL - _FROM)))
+            u = np.clip((front - self._order) / _BAND, 0, 1)
+        return _soft(u)
+
+    def _wake(self, t: float) -> F32:
+        """How far each grid point has turned as to shape: from long before to long after it turns as to picture."""
+        if self._same:
+            return self._delay
+        ahead = 0.6 * _WAKE
+        front = (t - 0.08) / 0.88 * (1 + _WAKE) - _WAKE + ahead
+        return _soft(np.clip((front + _WAKE - ahead - self._order) / _WAKE, 0, 1))
+
+
+def _soft(u: F32) -> F32:
+    """Level ends, rounded to 1/256."""
+    return np.asarray(np.round(u * u * (3 - 2 * u) * 256) / 256, np.float32)
+
+
+def _ranks(wait: F32) -> F32:
+    """The order of values, 0 to 1, so that equally many lie in every stretch; smooth where `wait` is."""
+    wait = cv2.blur(
+        cv2.blur(wait, (5, 5), borderType=cv2.BORDER_REPLICATE), (5, 5), borderType=cv2.BORDER_REPLICATE
+    )
+    at = np.argsort(np.round(wait.ravel() * 4096), kind="stable")
+    order = np.empty(wait.size, np.float32)
+    order[at] = np.linspace(0, 1, wait.size, dtype=np.float32)
+    out: F32 = cv2.blur(order.reshape(wait.shape), (3, 3), borderType=cv2.BORDER_REPLICATE)
+    return out
 
 
 def _most(value: float, limit: float) -> float:

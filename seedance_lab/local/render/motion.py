@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from seedance_lab.local.render import noise
+from seedance_lab.local.render import acts, noise
 from seedance_lab.local.render.planes import F32, F64
 from seedance_lab.local.render.scene import Scene
 from seedance_lab.local.render.things import Part
-from seedance_lab.local.render.words import Direction
+from seedance_lab.local.render.words import Act, Direction
 
 _EDGE = 0.08  # short sides from the canvas's edge within which movement dies away
 
@@ -34,6 +34,7 @@ class Local:
 
     Attributes:
         wind: Strength; 0 is none. Likewise `water`, `clouds`, `sway`, `drift`.
+        acts: What the subject does.
         parts: The things that move as one piece, in short sides from the frame's middle.
         horizon: Row in short sides from the frame's middle.
         bottom: The frame's lower edge, likewise.
@@ -46,6 +47,7 @@ class Local:
     clouds: float
     sway: float
     drift: float
+    acts: tuple[Act, ...]
     parts: tuple[Part, ...]
     horizon: float
     bottom: float
@@ -72,7 +74,8 @@ class Local:
             dy[box] += 0.3 * gust
         if self.clouds and (box := _box(maps[..., 1])):
             cx, cy = self._clouds(t, start, x[box], y[box], phases[box])
-            amount = self.clouds * maps[box][..., 1]
+            # Along the upper edge too they must not slide: that reads as the whole picture sliding.
+            amount = self.clouds * maps[box][..., 1] * np.clip((y[box] - top) / _EDGE, 0, 1)
             dx[box] -= amount * cx
             dy[box] -= amount * cy
         for i, part in enumerate(self.parts):
@@ -81,9 +84,9 @@ class Local:
                 dx[box] -= start * parts[box][..., i] * px
                 dy[box] -= start * parts[box][..., i] * py
         # What moved the edge itself would look beyond it, and the picture be pressed together to prevent that.
-        rest = np.minimum(np.minimum(x - left, right - x), np.minimum(y - top, bottom - y))
-        rest = np.clip(rest / _EDGE, 0, 1)
-        return dx * rest, dy * rest
+        dx *= np.clip(np.minimum(x - left, right - x) / _EDGE, 0, 1)
+        dy *= np.clip(np.minimum(y - top, bottom - y) / _EDGE, 0, 1)
+        return dx, dy
 
     def _clouds(self, t: float, start: float, x: F64, y: F64, phases: F32) -> tuple[F64, F64]:
         """A slow drift all one way, and a slower boil."""
@@ -141,6 +144,10 @@ class Local:
             lean = 0.012 * self.sway * rock
             px += -lean * (y - part.foot) + 0.010 * self.sway * breath * (x - part.x)
             py += 0.012 * self.sway * breath * (y - part.foot)
+        if self.acts and i == 0:
+            ax, ay = acts.shift(self.acts, part, t=t, seconds=self.seconds, seed=self.seed, x=x, y=y)
+            px += ax
+            py += ay
         return px, py
 
 
@@ -160,12 +167,26 @@ def plan(
     energy = direction.energy * noise.between(seed, "energy", 0.85, 1.2)
     wind = energy * (1.5 if "wind" in said else 0.6) if scene.foliage > 0.02 else 0.0
     water = energy * (1.25 if "water" in said else 0.9) if scene.water > 0.02 else 0.0
-    clouds = energy * (1.6 if "clouds" in said else 0.8) if scene.sky > 0.05 else 0.0
+    # A plain wall behind a person looks like a sky; without water or leaves only the prompt can tell.
+    outside = scene.water > 0.02 or scene.foliage > 0.02 or not direction.acts
+    clouds = energy * (1.6 if "clouds" in said else 0.8 * outside) if scene.sky > 0.05 else 0.0
     afloat = scene.afloat
     drift = min(1.7, energy * (1.5 if "drift" in said else 0.9)) if afloat or "drift" in said else 0.0
-    sway = 0.0 if afloat else energy * (1.2 if "sway" in said else 0.12)
+    # What stands out over half the frame is as likely a house as somebody who breathes.
+    size = scene.parts[0].size if scene.parts else 0.0
+    idle = 0.12 * min(1.0, max(0.0, (0.7 - size) / 0.25))
+    sway = 0.0 if afloat else energy * 0.6 if "sway" in said else 0.2 if direction.acts else idle
     parts = tuple(
-        Part((p.x - origin[0]) / short, (p.y - origin[1]) / short, (p.foot - origin[1]) / short, p.size)
+        Part(
+            x=(p.x - origin[0]) / short,
+            y=(p.y - origin[1]) / short,
+            foot=(p.foot - origin[1]) / short,
+            size=p.size,
+            top=(p.top - origin[1]) / short,
+            head=(p.head - origin[0]) / short,
+            half=p.half / short,
+            free=p.free,
+        )
         for p in scene.parts
     )
     return Local(
@@ -175,6 +196,7 @@ def plan(
         clouds=clouds,
         sway=sway,
         drift=drift,
+        acts=() if afloat else direction.acts,
         parts=parts,
         horizon=(scene.horizon - origin[1]) / short,
         bottom=half[1],

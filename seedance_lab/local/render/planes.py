@@ -1,7 +1,9 @@
 """Pictures as the encoder wants them: BT.709 limited-range Y'CbCr, 4:2:0, converted once a clip.
 
 Frames are warped plane by plane, 1.5 samples a pixel instead of 3, with no colour conversion per
-frame. All sums are whole numbers or quarters that float32 holds exactly, so every CPU gets the same planes.
+frame. The colours lie side by side in one plane ("NV12"): that is how x264 keeps them, and OpenCV
+samples four bytes that belong together almost as quickly as one (see `pairs`). All sums are whole
+numbers or quarters that float32 holds exactly, so every CPU gets the same planes.
 """
 
 from typing import NamedTuple
@@ -22,18 +24,44 @@ _TAPS = np.array([[-1, 4, -11, 40, 40, -11, 4, -1]], np.float32)
 
 
 class Planes(NamedTuple):
-    """One 4:2:0 picture: y of shape (h, w), u and v of shape (h/2, w/2), uint8."""
+    """One 4:2:0 picture: y of shape (h, w), uv of shape (h/2, w/2, 2), uint8."""
 
     y: U8
-    u: U8
-    v: U8
+    uv: U8
+
+    @property
+    def u(self) -> U8:
+        """The blue difference alone, shape (h/2, w/2)."""
+        return self.uv[..., 0]
+
+    @property
+    def v(self) -> U8:
+        """The red difference alone, likewise."""
+        return self.uv[..., 1]
+
+
+class Still(NamedTuple):
+    """A picture made ready to be sampled at any point: `doubled` luma and `pairs` of colours."""
+
+    y: U8
+    uv: U8
+
+
+def empty(width: int, height: int) -> Planes:
+    """Planes to write into."""
+    return Planes(np.empty((height, width), np.uint8), np.empty((height // 2, width // 2, 2), np.uint8))
+
+
+def still(planes: Planes) -> Still:
+    """Make a picture ready to be sampled."""
+    return Still(doubled(planes.y), pairs(planes.uv))
 
 
 def from_rgb(rgb: U8) -> Planes:
     """Convert a picture of even height and width, shape (h, w, 3), sRGB."""
     exact = rgb.astype(np.float32)
     fours = cv2.resize(exact, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    return Planes(_row(0, exact, 16), _row(1, fours, 128), _row(2, fours, 128))
+    return Planes(_row(0, exact, 16), cv2.merge([_row(1, fours, 128), _row(2, fours, 128)]))
 
 
 def _row(i: int, rgb: F32, offset: int) -> U8:
@@ -69,3 +97,18 @@ def doubled(y: U8) -> U8:
         )
         out[rows::2, cols::2] = cv2.convertScaleAbs(cv2.max(half, 0.0), alpha=1 / unit)
     return out
+
+
+def pairs(uv: U8) -> U8:
+    """Every pixel's colours with its right neighbour's: u, v, next u, next v; shape (h, w, 4).
+
+    One look-up then fills two pixels of a frame, which OpenCV does in a third of the time of four. The
+    two are a whole pixel apart in the still however far the camera has zoomed in; that moves each by a
+    tenth of a pixel of the frame when the zoom is 1.2, in colour alone, which nobody sees.
+    """
+    both = uv.view(np.uint16)[..., 0]  # a pixel's two bytes, moved as one
+    out = np.empty((*both.shape, 2), np.uint16)
+    out[..., 0] = both
+    out[:, :-1, 1] = both[:, 1:]
+    out[:, -1, 1] = both[:, -1]
+    return out.view(np.uint8)

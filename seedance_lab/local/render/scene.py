@@ -17,7 +17,9 @@ from seedance_lab.local.render.things import Part
 from seedance_lab.local.render.words import Direction
 
 LONG_SIDE = 240
-_SLOPE = 1.6  # most change of depth per short side: with parallax of 0.14 sides, a strain of 0.22
+_ROOM = 0.12  # short sides of background that stretch beside a subject that walks
+_GOING = ("walk", "run", "go", "jump", "dance")
+_SLOPE = 1.4  # most change of depth per short side: with parallax of 0.14 sides, a strain of 0.20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,18 +71,26 @@ def analyse(canvas: Canvas, direction: Direction, seed: int) -> Scene:
     sky = regions.sky(lab, edges, row)
     open_air = float(sky.mean()) > 0.05 and regions.is_sky_coloured(lab, sky)
     water = regions.water(lab, edges, sky, row, told="water" in direction.local, open_air=open_air)
-    foliage = regions.foliage(lab, edges, sky, water, told="wind" in direction.local)
+    if "water" not in direction.local and regions.is_backdrop(lab, sky, water, row):
+        open_air, water = False, np.zeros_like(water)
     objects = things.objects(lab, sky, water)
     subject = things.largest(objects)
+    foliage = regions.foliage(lab, canvas.rgb, sky, water, subject, told="wind" in direction.local)
     found = things.afloat(lab, objects, edges, water, row) if float(water.mean()) > 0.04 else []
-    afloat = bool(found)
+    acts = bool(direction.acts) and "drift" not in direction.local
+    if acts:
+        found = [things.figure(lab)]
+    afloat = bool(found) and not acts
     if not found and subject.any():
         found = [subject]
     near = _nearness(sky, objects, found, row, widest=0.6 if open_air else 0.95)
     if not open_air:  # indoors the guess is weaker, and what is close shows every mistake
         wide = (min(w, h) // 4) | 1
         near = 0.5 + 0.6 * (cv2.blur(cv2.blur(near, (wide, wide)), (wide, wide)) - 0.5)
-    labels, parts = things.parts(found, row, k, min(canvas.width, canvas.height))
+    room = _ROOM if acts and any(act.kind in _GOING for act in direction.acts) else 0.045
+    labels, parts = things.parts(found, row, k, min(canvas.width, canvas.height), room, tight=acts)
+    if acts:
+        parts = (parts[0]._replace(free=things.free(labels[..., 0], edges)),)
     ys, xs = np.nonzero(found[0] if found else subject)
     focus = (float(xs.mean()), float(ys.mean())) if len(xs) else (w / 2, max(row, h * 0.45))
     cy, cx = min(h - 1, int(focus[1])), min(w - 1, int(focus[0]))

@@ -1,6 +1,7 @@
 """One still, animated: picture, scene, camera and local movement put together."""
 
 import functools
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from seedance_lab.local.render import camera, motion, scene
 from seedance_lab.local.render.fit import Canvas
 from seedance_lab.local.render.job import FPS, Job
-from seedance_lab.local.render.planes import F32, F64, Planes, doubled, from_rgb
+from seedance_lab.local.render.planes import F32, F64, Planes, Still, from_rgb, still
 from seedance_lab.local.render.warp import Grid, elastic, plain_opencv, rounded
 from seedance_lab.local.render.words import Direction
 
@@ -25,10 +26,9 @@ class Points(NamedTuple):
 _PREPARERS = ThreadPoolExecutor(2, thread_name_prefix="seedance-lab-prepare")
 
 
-def _planes(canvas: Canvas) -> Planes:
+def _still(canvas: Canvas) -> Still:
     plain_opencv()
-    planes = from_rgb(canvas.rgb)
-    return Planes(doubled(planes.y), planes.u, planes.v)
+    return still(from_rgb(canvas.rgb))
 
 
 class Shot:
@@ -39,7 +39,9 @@ class Shot:
     ) -> None:
         """Analyse the picture and plan its movement; `path` replaces the camera that would be planned."""
         self.canvas, self.grid = canvas, grid
-        self._planes = _PREPARERS.submit(_planes, canvas)
+        self._lookings: dict[int, Points] = {}
+        self._shifts: dict[int, Points] = {}
+        self._planes = _PREPARERS.submit(_still, canvas)
         self.scene = scene.analyse(canvas, direction, job.seed)
         self.short = float(min(job.width, job.height))
         self._middle = (canvas.left + (job.width - 1) / 2, canvas.top + (job.height - 1) / 2)
@@ -81,7 +83,7 @@ class Shot:
         )
 
     @functools.cached_property
-    def planes(self) -> Planes:
+    def planes(self) -> Still:
         """The still as `Grid.sample` takes it, prepared in another thread while the scene was looked at."""
         return self._planes.result()
 
@@ -93,23 +95,61 @@ class Shot:
             at: Points of the screen in short sides from its middle, instead of the grid's own.
             local: Share of the local movement.
         """
-        ox, oy = at or self.screen
-        x, y = self.camera.look(frame, ox, oy, self.scene.focus_depth)
-        for _ in range(2 if self.camera.sees_depth(frame) else 0):
-            # The depth that counts is that of the point seen, which depends on the depth.
-            x, y = self.camera.look(frame, ox, oy, self.read(self.scene.near, x, y))
-        dx, dy = self.local.shift(
-            frame / FPS,
-            x,
-            y,
-            *(self.read(m, x, y) for m in (self.scene.maps, self.scene.parts_map, self.scene.phases)),
-        )
-        px = self._middle[0] + (x + local * dx) * self.short
-        py = self._middle[1] + (y + local * dy) * self.short
+        if at is None:
+            x, y = self._looked(frame)
+            dx, dy = self._moved(frame)
+        else:
+            x, y = self._look(frame, at)
+            dx, dy = self._shift(frame, x, y)
+        if local != 1.0:
+            dx, dy = local * dx, local * dy
+        px = self._middle[0] + (x + dx) * self.short
+        py = self._middle[1] + (y + dy) * self.short
         full_h, full_w = self.canvas.rgb.shape[:2]
         px = elastic(px, self._middle[0], -0.5, full_w - 0.5)
         py = elastic(py, self._middle[1], -0.5, full_h - 0.5)
         return Points(rounded(px), rounded(py))
+
+    def _look(self, frame: int, at: Points) -> Points:
+        """Where the camera looks, before anything moves by itself; in short sides, like `at`."""
+        seen = Points(*self.camera.look(frame, *at, self.scene.focus_depth))
+        for _ in range(2 if self.camera.sees_depth(frame) else 0):
+            # The depth that counts is that of the point seen, which depends on the depth.
+            seen = Points(*self.camera.look(frame, *at, self.read(self.scene.near, *seen)))
+        return seen
+
+    def _shift(self, frame: int, x: F64, y: F64) -> Points:
+        """How far what is seen has moved by itself."""
+        scene, found = self.scene, self._found(x, y)
+        maps = (
+            cv2.remap(m, *found, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            for m in (scene.maps, scene.parts_map, scene.phases)
+        )
+        return Points(*self.local.shift(frame / FPS, x, y, *maps))
+
+    def _looked(self, frame: int) -> Points:
+        return self._remembered(self._lookings, frame, lambda: self._look(frame, self.screen))
+
+    def _moved(self, frame: int) -> Points:
+        """What `_shift` says of every other frame, and of the frames between them the mean of both.
+
+        Of what moves by itself, leaves tremble the quickest, once a second; in the frames between they
+        tremble by a thirtieth less, a fiftieth of a pixel. What somebody does may be much quicker (the
+        end of a jump), so then every frame is worked out.
+        """
+        if frame % 2 and frame + 1 < len(self.camera.path) and not self.local.acts:
+            before, after = self._moved(frame - 1), self._moved(frame + 1)
+            return Points((before.x + after.x) / 2, (before.y + after.y) / 2)
+        return self._remembered(self._shifts, frame, lambda: self._shift(frame, *self._looked(frame)))
+
+    @staticmethod
+    def _remembered(known: dict[int, Points], frame: int, work: Callable[[], Points]) -> Points:
+        """Frames are drawn in order, and what a frame needs of its neighbours was or will be theirs."""
+        if frame not in known:
+            for old in [number for number in known if not frame - 2 <= number <= frame]:
+                del known[old]
+            known[frame] = work()
+        return known[frame]
 
     def draw(self, frame: int, out: Planes) -> Points:
         """Write frame `frame` into `out`; returns where it looked."""
@@ -125,8 +165,13 @@ class Shot:
 
     def read(self, maps: F32, x: F64, y: F64) -> F32:
         """Look low-resolution maps up at points in short sides from the middle."""
-        sx, sy = self.scene.scale
-        mx = ((x * self.short + self._middle[0] + 0.5) * sx - 0.5).astype(np.float32)
-        my = ((y * self.short + self._middle[1] + 0.5) * sy - 0.5).astype(np.float32)
-        found = cv2.remap(maps, mx, my, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        found = cv2.remap(maps, *self._found(x, y), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(found)
+
+    def _found(self, x: F64, y: F64) -> tuple[F32, F32]:
+        """Columns and rows of the low-resolution maps."""
+        (sx, sy), (left, top) = self.scene.scale, self._middle
+        return (
+            (x * (self.short * sx) + ((left + 0.5) * sx - 0.5)).astype(np.float32),
+            (y * (self.short * sy) + ((top + 0.5) * sy - 0.5)).astype(np.float32),
+        )

@@ -13,7 +13,7 @@ every thread that draws must call.
 import cv2
 import numpy as np
 
-from seedance_lab.local.render.planes import F32, F64, Planes
+from seedance_lab.local.render.planes import F32, F64, Planes, Still
 
 
 def plain_opencv() -> None:
@@ -35,23 +35,26 @@ class Grid:
         self.x: F64
         self.y: F64
         self.x, self.y = np.meshgrid(xs, ys)
-        self._luma, self._chroma = _Maps(self.x.shape, cell), _Maps(self.x.shape, cell // 2)
+        self._luma = _Maps(self.x.shape, cell, cell)
+        self._pairs = _Maps(self.x.shape, cell // 4, cell // 2)
         self._full = np.empty((self.x.shape[0] * cell, self.x.shape[1] * cell), np.float32)
 
-    def sample(self, doubled: Planes, x: F64, y: F64, out: Planes) -> None:
+    def sample(self, still: Still, x: F64, y: F64, out: Planes) -> None:
         """Draw one frame.
 
         Args:
-            doubled: The still: luma at twice its size (`planes.doubled`), chroma as it is.
+            still: What to look at.
             x: For every grid point, the column of the still seen there, in luma pixels.
             y: Likewise the row.
             out: Planes to write into.
         """
         maps = self._luma.fill(x * 2, y * 2)
-        cv2.remap(doubled.y, *maps, cv2.INTER_LINEAR, dst=out.y, borderMode=cv2.BORDER_REFLECT_101)
-        maps = self._chroma.fill((x - 0.5) / 2, (y - 0.5) / 2)
-        cv2.remap(doubled.u, *maps, cv2.INTER_LINEAR, dst=out.u, borderMode=cv2.BORDER_REFLECT_101)
-        cv2.remap(doubled.v, *maps, cv2.INTER_LINEAR, dst=out.v, borderMode=cv2.BORDER_REFLECT_101)
+        cv2.remap(still.y, *maps, cv2.INTER_LINEAR, dst=out.y, borderMode=cv2.BORDER_REFLECT_101)
+        # The map says where the middle of a pair looks; `pairs` are found at their left pixel, half a one beside.
+        maps = self._pairs.fill((x - 1.5) / 2, (y - 0.5) / 2)
+        rows, cols = out.uv.shape[:2]
+        uv = out.uv.reshape(rows, cols // 2, 4)  # the same memory
+        cv2.remap(still.uv, *maps, cv2.INTER_LINEAR, dst=uv, borderMode=cv2.BORDER_REFLECT_101)
 
     def full(self, values: F32) -> F32:
         """Enlarge a map of the grid's shape to the frame's; valid until the next call."""
@@ -62,9 +65,10 @@ class Grid:
 class _Maps:
     """Per-pixel maps of one plane, in memory used again for every frame: fresh pages cost as much as the work."""
 
-    def __init__(self, grid: tuple[int, ...], cell: int) -> None:
-        self._size = (grid[1] * cell, grid[0] * cell)
-        self._inner = (slice(cell, -cell), slice(cell, -cell))
+    def __init__(self, grid: tuple[int, ...], wide: int, high: int) -> None:
+        """`wide` x `high` pixels a cell."""
+        self._size = (grid[1] * wide, grid[0] * high)
+        self._inner = (slice(high, -high), slice(wide, -wide))
         self._maps = tuple(np.empty(self._size[::-1], np.float32) for _ in range(2))
 
     def fill(self, x: F64, y: F64) -> tuple[F32, F32]:

@@ -145,8 +145,8 @@ class Weather:
 
 def _veil(out: Planes, share: F32) -> None:
     """Lay `share` of a light grey over everything: it shows before white too, where adding light would not."""
-    half = cv2.resize(share, out.u.shape[1::-1], interpolation=cv2.INTER_AREA)
-    for plane, tone, amount in zip(out, (_STEAM, 128, 128), (share, half, half), strict=True):
+    half = cv2.resize(share, out.uv.shape[1::-1], interpolation=cv2.INTER_AREA)
+    for plane, tone, amount in zip(out, (_STEAM, 128), (share, half), strict=True):
         cv2.blendLinear(plane, np.full_like(plane, tone), 1 - amount, amount, dst=plane)
 
 
