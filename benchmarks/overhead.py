@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import io
 import resource
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 import seedance_lab as lab
+from seedance_lab.local.served import Served
 
 
 def cpu_s() -> float:
@@ -56,36 +56,19 @@ def main() -> int:
     parser.add_argument("--in-flight", type=int, default=16)
     args = parser.parse_args()
     n = args.requests
-    with tempfile.TemporaryDirectory() as home:
-        command = [
-            sys.executable,
-            "-m",
-            "seedance_lab.local.serve",
-            "--folder",
-            f"{home}/engine",
-            "--port",
-            "0",
-            "--stub",
-        ]
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            assert server.stdout is not None
-            url = server.stdout.readline().strip()
-            study = lab.Study(Path(home) / "study", engine=url, track=False)
-            warm = lab.sweep(image=picture(), prompt="warm", duration=2, resolution="480p", seed=range(8))
-            study.run(warm, progress=False)
+    with tempfile.TemporaryDirectory() as home, Served(f"{home}/engine", "--stub") as engine:
+        study = lab.Study(Path(home) / "study", engine=engine.url, track=False)
+        warm = lab.sweep(image=picture(), prompt="warm", duration=2, resolution="480p", seed=range(8))
+        study.run(warm, progress=False)
 
-            def build() -> lab.Plan:
-                return lab.sweep(image=picture(), prompt="run", duration=2, resolution="480p", seed=range(n))
+        def build() -> lab.Plan:
+            return lab.sweep(image=picture(), prompt="run", duration=2, resolution="480p", seed=range(n))
 
-            plan, *planning = timed(build)
-            run, *running = timed(lambda: study.run(plan, in_flight=args.in_flight, progress=False))
-            assert len(run.clips) == n, run
-            _, *again = timed(lambda: study.run(plan, in_flight=args.in_flight, progress=False))
-            _, *framing = timed(study.frame)
-        finally:
-            server.terminate()
-            server.wait()
+        plan, *planning = timed(build)
+        run, *running = timed(lambda: study.run(plan, in_flight=args.in_flight, progress=False))
+        assert len(run.clips) == n, run
+        _, *again = timed(lambda: study.run(plan, in_flight=args.in_flight, progress=False))
+        _, *framing = timed(study.frame)
     table = Table(title=f"{n:,} requests, {args.in_flight} in flight, served stub engine, no tracking")
     for name in ("step", "CPU s", "CPU ms a request", "wall s"):
         table.add_column(name, justify="left" if name == "step" else "right")

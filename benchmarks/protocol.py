@@ -14,7 +14,6 @@ import argparse
 import http.client
 import io
 import json
-import subprocess
 import sys
 import tempfile
 import threading
@@ -24,6 +23,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import PIL.Image
+
+from seedance_lab.local.served import Served
 
 ENDPOINT = "/queue/fal-ai/bytedance/seedance/v1/lite/image-to-video"
 HEADERS = {"Authorization": "Key any:key", "Content-Type": "application/json"}
@@ -78,20 +79,9 @@ def main() -> int:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
         began = time.perf_counter()
-        command = [
-            sys.executable,
-            "-m",
-            "seedance_lab.local.serve",
-            "--folder",
-            f"{home}/engine",
-            "--port",
-            "0",
-            "--stub",
-        ]
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            assert server.stdout is not None
-            url = server.stdout.readline().strip()
+        with Served(f"{home}/engine", "--stub") as engine:
+            url, pid = engine.url, engine.pid
+            assert pid is not None
             Client(url).call("GET", "/")
             start_s = time.perf_counter() - began
             status, uploaded = Client(url).call("POST", "/cdn/files/upload", picture())
@@ -115,12 +105,9 @@ def main() -> int:
                 return n / (time.perf_counter() - started)
 
             run(1000)
-            early_mb = resident_mb(server.pid)
+            early_mb = resident_mb(pid)
             cycles = run(args.requests - 1000)
-            late_mb = resident_mb(server.pid)
-        finally:
-            server.terminate()
-            server.wait()
+            late_mb = resident_mb(pid)
     print(f"start to first answer      {start_s:8.2f} s   (goal under 1.5)")
     print(f"cycles a second            {cycles:8.0f}     (goal 300; {args.connections} connections)")
     print(f"memory after 1,000         {early_mb:8.0f} MB")

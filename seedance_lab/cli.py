@@ -10,25 +10,29 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import click
 import platformdirs
 from rich.console import Console
 from rich.table import Table
 
+from seedance_lab import bill as bills
+from seedance_lab import portal, quote
 from seedance_lab._version import __version__
 from seedance_lab.budget import spent_usd
+from seedance_lab.columns import differences
+from seedance_lab.engine import place_of
 from seedance_lab.errors import BudgetError, EngineError, LabError, StudyError
 from seedance_lab.local.environment import exports, variables
-from seedance_lab.local.serve import Behaviour
+from seedance_lab.local.serve import DISK_GB, Behaviour
 from seedance_lab.local.serve import serve as serve_engine
 from seedance_lab.plan import Plan
 from seedance_lab.plan import sweep as build_plan
 from seedance_lab.record import Record
 from seedance_lab.study import Run, Study
 
-FAILED, BAD_INPUT, UNUSABLE, OVER_BUDGET = 1, 2, 3, 4
+FAILED, BAD_INPUT, UNUSABLE, OVER_BUDGET, INTERRUPTED = 1, 2, 3, 4, 130
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -44,6 +48,9 @@ class _Group(click.Group):
         except LabError as error:
             click.echo(f"{type(error).__name__}: {error}", err=True)
             ctx.exit(_exit_code(error))
+        except KeyboardInterrupt:
+            click.echo("Interrupted. What is at the service is fetched by the same command again.", err=True)
+            ctx.exit(INTERRUPTED)
 
 
 def _exit_code(error: LabError) -> int:
@@ -65,7 +72,9 @@ def main() -> None:
       seedance-lab plan me.jpg -p "she smiles" --seed 1-8 --duration 5,10      what would it cost?
       seedance-lab sweep me.jpg -p "she smiles" --seed 1-8 --folder studies/me
       seedance-lab status studies/me                     what is saved, failed, unknown, spent
+      seedance-lab resolve studies/me KEY --lost         decide what the account's history could not
       seedance-lab frame studies/me --csv me.csv         one row a request
+      seedance-lab bill studies/me                       what was charged, held against the estimate
       seedance-lab serve --port 8000                     the engine for curl, JavaScript, other programs
 
     With money: export FAL_KEY=…, then sweep … --engine fal --budget-usd 5
@@ -132,7 +141,17 @@ def _where(command: F) -> F:
             help="local (free), fal (paid), or a served engine's URL.",
         ),
         click.option("--budget-usd", type=float, help="Most that the study may spend, at list prices."),
-        click.option("--in-flight", type=click.IntRange(1), default=4, show_default=True),
+        click.option(
+            "--in-flight",
+            type=click.IntRange(1),
+            help="Requests at the service; follows its slots by default.",
+        ),
+        click.option("--max-requests", type=click.IntRange(1), help="Most requests that this run sends."),
+        click.option(
+            "--stop-if",
+            type=click.FloatRange(0, 1, max_open=True),
+            help="Share of failures, such as 0.5, above which nothing new is sent.",
+        ),
         click.option(
             "--track/--no-track", default=True, show_default=True, help="Mirror the runs into MLflow."
         ),
@@ -179,9 +198,12 @@ def demo(image: str | None, prompt: str, folder: str, **how: Any) -> None:
 @click.option(
     "--folder", type=click.Path(file_okay=False), required=True, help="The study's folder; made if new."
 )
-@click.option("--retry-failed", is_flag=True, help="Send again what was refused or failed before.")
+@click.option("--retry-failed", is_flag=True, help="Send again what failed in a way that may pass.")
+@click.option(
+    "--retry-refused", is_flag=True, help="The same, and what was refused for its content or input."
+)
 @_where
-def sweep(folder: str, retry_failed: bool, **given: Any) -> None:
+def sweep(folder: str, retry_failed: bool, retry_refused: bool, **given: Any) -> None:
     r"""Run every combination that the study has not made yet.
 
     The same command again runs only what is missing: stop it whenever you like.
@@ -195,7 +217,7 @@ def sweep(folder: str, retry_failed: bool, **given: Any) -> None:
     plan = _plan(given)
     study = _study(folder, given)
     click.echo(repr(study.preview(plan)))
-    _leave(_go(study, plan, given, retry_failed=retry_failed))
+    _leave(_go(study, plan, given, retry_failed="all" if retry_refused else retry_failed))
 
 
 @main.command()
@@ -204,19 +226,31 @@ def sweep(folder: str, retry_failed: bool, **given: Any) -> None:
     "--folder", type=click.Path(file_okay=False), help="Count what this study has already paid for."
 )
 @click.option("--list", "listed", is_flag=True, help="List the requests.")
-def plan(folder: str | None, listed: bool, **given: Any) -> None:
+@click.option("--live", is_flag=True, help="Ask the engine for its price and the model's status now.")
+@click.option("--engine", help="Whom --live asks: fal (needs a key; costs nothing), or a simulator.")
+def plan(folder: str | None, listed: bool, live: bool, engine: str | None, **given: Any) -> None:
     r"""Say how many videos, how long and how many dollars; nothing is sent or written.
 
     \b
       seedance-lab plan me.jpg -p "she smiles" --seed 1-8 --duration 5,10 --resolution 480p,720p
+      seedance-lab plan me.jpg -p "she smiles" --seed 1-8 --live --engine fal     at today's price
     """
+    if engine is not None and not live:
+        raise click.UsageError("--engine says whom --live asks; add --live, or leave it out.")
     made = _plan(given)
-    if folder is not None:
-        made = Study(folder).preview(made)
+    study = None if folder is None else Study(folder, engine=engine)
+    if study is not None:
+        made = study.preview(made)
     click.echo(repr(made))
+    if live:
+        place = place_of(engine) if study is None else study.place
+        quoted = portal.call(quote.quote(place, made))
+        click.echo(f"now: {quoted!r}")
+        for note in quoted.notes:
+            click.echo(f"  note: {note}")
     for name, values in made.varying.items():
         click.echo(f"  {name}: {', '.join('random' if v is None else str(v) for v in values)}")
-    for note in made.notes:
+    for note in () if live else made.notes:
         click.echo(f"  note: {note}")
     for request in made if listed else ():
         click.echo(repr(request))
@@ -239,10 +273,39 @@ def status(folder: str) -> None:
     for record in records.values():
         if record.stage != "saved":
             click.echo(f"  {record.key}  {record.stage:9} {record.error or ''}".rstrip())
+            for candidate in record.candidates:
+                click.echo(f"    could be {candidate['request_id']}  sent {candidate['sent_at']}")
+        elif (differs := differences(record)) is not None:
+            click.echo(f"  {record.key}  saved     not as asked for: {differs}")
     if study.unknown:
-        click.echo("Run the same plan again to look for the unknown ones, or decide: study.resolve(key, …)")
+        click.echo(
+            "Run any plan of this study again to look for the unknown ones in the account's history; what it cannot "
+            f"settle:\n  seedance-lab resolve {_shown(study.folder)} KEY --request-id ID   (or --lost)"
+        )
     if any(record.stage != "saved" for record in records.values()):
         sys.exit(FAILED)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, exists=True))
+@click.argument("key")
+@click.option("--request-id", help="It is this request of the account: the next run fetches its clip.")
+@click.option("--lost", is_flag=True, help="It never arrived: the next run sends it again, and pays for it.")
+def resolve(folder: str, key: str, request_id: str | None, lost: bool) -> None:
+    r"""Decide what became of a request whose answer was lost, where the account's history could not.
+
+    KEY is a key from `seedance-lab status`, or its beginning. Nothing is sent.
+
+    \b
+      seedance-lab resolve studies/me k1:3f2a --request-id 764cabcf-b745-4b3e-ae38-1200304cf45b
+      seedance-lab resolve studies/me k1:3f2a --lost
+    """
+    if (request_id is None) != lost:
+        raise click.UsageError("Say either --request-id ID or --lost.")
+    Study(folder).resolve(key, request_id=request_id, lost=lost)
+    click.echo(
+        "Noted. Run its plan again to send it." if lost else "Noted. Run any plan of this study to fetch it."
+    )
 
 
 @main.command()
@@ -269,6 +332,37 @@ def frame(folder: str, csv: str | None, parquet: str | None) -> None:
 
 
 @main.command()
+@click.argument("folder", type=click.Path(file_okay=False, exists=True))
+@click.option("--csv", "csv", type=click.Path(dir_okay=False), help="Write CSV there.")
+def bill(folder: str, csv: str | None) -> None:
+    r"""Say what the account was charged for a study, held against what was estimated.
+
+    fal tells charges to an ADMIN key only; with another key they are unknown. Nothing is sent that costs.
+
+    \b
+      seedance-lab bill studies/me --csv bill.csv
+      FAL_KEY=the-admin-key seedance-lab bill studies/me
+    """
+    read = Study(folder).bill()
+    if csv:
+        try:
+            read.frame().to_csv(csv, index=False)
+        except OSError as error:
+            raise LabError(f"The table cannot be written: {error}.") from error
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("key", "stage", "estimated", "charged", "difference", "at"):
+        table.add_column(name, no_wrap=True, justify="left" if name in {"key", "stage", "at"} else "right")
+    for row in read.rows[:_TABLE_ROWS]:
+        table.add_row(*bills.cells(row))
+    console = Console() if sys.stdout.isatty() else Console(width=200)
+    if read.rows:
+        console.print(table)
+    if len(read.rows) > _TABLE_ROWS:
+        console.print(f"… and {len(read.rows) - _TABLE_ROWS} more: --csv bill.csv", highlight=False)
+    click.echo(repr(read))
+
+
+@main.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Anything else lets other machines in.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one."
@@ -284,7 +378,9 @@ def frame(folder: str, csv: str | None, parquet: str | None) -> None:
 @click.option(
     "--fault", "faults", multiple=True, help="Such as submit:drop-after@2, status:502%20; repeat it."
 )
-@click.option("--latency", type=click.Choice(["instant", "model"]), default="instant", show_default=True)
+@click.option(
+    "--latency", default="instant", show_default=True, help="Or `model`, the service's times, or seconds a clip."
+)
 @click.option(
     "--speed", type=float, default=1.0, show_default=True, help="Divides the waits of --latency model."
 )
@@ -292,6 +388,27 @@ def frame(folder: str, csv: str | None, parquet: str | None) -> None:
 @click.option("--balance-usd", type=float, help="The account's money; it runs down, then answers 403.")
 @click.option("--admin", is_flag=True, help="Let /admin/faults and /admin/clock exist.")
 @click.option("--webhooks-to-loopback", is_flag=True, help="Let webhooks go to this machine.")
+@click.option(
+    "--disk-gb",
+    type=click.FloatRange(0),
+    default=DISK_GB,
+    show_default=True,
+    help="Room for its files, in 10^9 bytes; 0: no limit. Beyond it the oldest go that are no longer needed, never "
+    "a clip that nobody has fetched: when only such are left, new requests and uploads get 507.",
+)
+@click.option(
+    "--forget-unfetched",
+    is_flag=True,
+    help="Let clips go too that nobody has fetched, once their results have expired (after an hour).",
+)
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    metavar="ID:SECRET",
+    help="Take this key only; repeat it for more. All are one account. Any key is good without it. Studies send "
+    "local:simulator.",
+)
 @click.option("--env", "env", is_flag=True, help="Print exports for fal's Python client; serve nothing.")
 def serve(
     host: str, port: int, folder: str | None, slots: int, stub: bool, tls: bool, env: bool, **behaviour: Any
@@ -345,11 +462,20 @@ def _study(folder: str, how: dict[str, Any]) -> Study:
     return Study(folder, engine=engine, track=how["track"], experiment=how["experiment"])
 
 
-def _go(study: Study, plan: Plan, how: dict[str, Any], *, retry_failed: bool = False) -> Run:
+def _go(study: Study, plan: Plan, how: dict[str, Any], *, retry_failed: bool | Literal["all"] = False) -> Run:
     try:
         run = study.run(
-            plan, budget_usd=how["budget_usd"], in_flight=how["in_flight"], retry_failed=retry_failed
+            plan,
+            budget_usd=how["budget_usd"],
+            in_flight=how["in_flight"],
+            max_requests=how["max_requests"],
+            stop_if=how["stop_if"],
+            retry_failed=retry_failed,
         )
+    except ValueError as error:
+        if isinstance(error, LabError):
+            raise
+        raise click.UsageError(str(error)) from error
     except OSError as error:
         raise StudyError(
             f"The study {study.folder} cannot be written: {error.strerror or error}. What was sent is in its journal; "
@@ -362,7 +488,7 @@ def _go(study: Study, plan: Plan, how: dict[str, Any], *, retry_failed: bool = F
 
 def _leave(run: Run) -> None:
     if run.interrupted:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     if run.failures:
         for failure in run.failures[:5]:
             click.echo(f"  {failure.request.key}: {failure.stage}, {failure.why}", err=True)

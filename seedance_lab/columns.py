@@ -63,6 +63,12 @@ def clip_path(record: Record, folder: Path) -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
+def differences(record: Record) -> str | None:
+    """Where the file is not what was asked for, in words; None when it is."""
+    told = [f"{name} {got}, not {asked}" for name, (asked, got) in record.differs.items()]
+    return "; ".join(told) or None
+
+
 def _input(
     name: str, dtype: str, doc: str, *, unit: str = "", order: tuple[str, ...] = (), kind: type = str
 ) -> Column:
@@ -143,11 +149,13 @@ COLUMNS: tuple[Column, ...] = (
     ),
     _word("stage", "Where it stands: saved, failed, refused, cancelled, unknown, …", lambda r, _: r.stage),
     _number("latency_s", "s", "From sending to the result, as seen from here; no download"),
+    _number("submit_s", "s", "From sending to the service's word that it has it"),
     _number("queue_s", "s", "What of the latency was not work, our own wait until we looked included"),
     _number("inference_s", "s", "Work, as the service says"),
     _number("download_s", "s", "From asking for the file to its last byte"),
+    _number("total_s", "s", "From sending to the file on the disk, as seen from here"),
     _number("cost_usd", "USD", "What it cost as far as is known; missing is unknown, not nothing"),
-    _number("estimate_usd", "USD", "List price when it was sent", "usd"),
+    _number("estimate_usd", "USD", "Price when it was sent: live where it was read, else published", "usd"),
     _fact("width", "Int64", "px", "Of the file"),
     _fact("height", "Int64", "px", "Of the file"),
     _fact("fps", "float64", "1/s", "Frames per second of the file"),
@@ -177,6 +185,7 @@ COLUMNS: tuple[Column, ...] = (
         of=lambda r, folder: str(path) if (path := clip_path(r, folder)) else None,
     ),
     _word("sha256", "Of the file", lambda r, _: (r.clip or {}).get("sha256")),
+    _word("differs", "Where the file is not what was asked for", lambda r, _: differences(r)),
     _word("attempts", "POSTs that were begun", lambda r, _: r.attempts, tag=ATTEMPT, dtype="Int64"),
     _word("error", "Why there is no clip", lambda r, _: r.error),
     _word("error_type", "The service's word for it", lambda r, _: r.error_type),

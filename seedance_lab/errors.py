@@ -11,7 +11,8 @@
     ├── EngineError       the place where clips are made cannot be used
     │   ├── NotSent       nothing left this machine: safe to send again
     │   ├── Declined      the service answered that it did not take the request
-    │   └── LostAnswer    the request may have been received: never sent again blindly
+    │   ├── LostAnswer    the request may have been received: never sent again blindly
+    │   └── LinkGone      a file that was paid for is no longer where the service said
     ├── ClipError         a video file that cannot be read
     └── RunFailed         raised only by `Run.raise_if_failed()`
 
@@ -85,6 +86,10 @@ class Declined(EngineError):
 
 class LostAnswer(EngineError):
     """The request may have been received and may cost money; it is never sent again blindly."""
+
+
+class LinkGone(EngineError):
+    """The service no longer has the file under the link it gave; the clip was paid for."""
 
 
 class ClipError(LabError):

@@ -13,7 +13,7 @@ from seedance_lab import frames
 from seedance_lab.clip import Clip, file_name
 from seedance_lab.errors import StudyError, near
 from seedance_lab.journal import Event, read
-from seedance_lab.record import Record, fold
+from seedance_lab.record import IN_DOUBT, Record, fold
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +59,7 @@ class StudyFolder:
     @property
     def unknown(self) -> dict[str, Record]:
         """Requests that may have been received and paid for, and are not settled yet."""
-        return {key: r for key, r in self.records().items() if r.stage in {"unknown", "sending"}}
+        return {key: r for key, r in self.records().items() if r.stage in IN_DOUBT}
 
     def clips(self) -> list[Clip]:
         """Every clip that is in the folder, in the order of asking."""

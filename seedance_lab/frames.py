@@ -102,22 +102,26 @@ def typed(df: pd.DataFrame) -> pd.DataFrame:
     return out
 
 
-def latency(df: pd.DataFrame, by: str | Sequence[str] = "resolution") -> pd.DataFrame:
+def latency(
+    df: pd.DataFrame, by: str | Sequence[str] = "resolution", *, of: str = "latency_s"
+) -> pd.DataFrame:
     """How long clips took, by setting; requests without a clip are left out.
 
     Args:
         df: From `Study.frame` or `runs`.
         by: One column or several.
+        of: Which time: `latency_s` (from sending to the result), or its parts `submit_s`, `queue_s`,
+            `inference_s`, or `download_s`, or `total_s` (from sending to the file on the disk).
 
     Returns:
-        One row a combination, with `count`, `mean`, `p50`, `p95` of `latency_s` (seconds).
+        One row a combination, with `count`, `mean`, `p50`, `p95` of that time (seconds).
 
     Raises:
         LabError: No such column.
     """
     names = _named(df, by)
-    _named(df, ["stage", "latency_s"])
-    made = df[df["stage"] == "saved"].groupby(names, observed=True, dropna=False)["latency_s"]
+    _named(df, ["stage", of])
+    made = df[df["stage"] == "saved"].groupby(names, observed=True, dropna=False)[of]
     found = made.agg(count="count", mean="mean", p50="median", p95=lambda s: s.quantile(0.95))
     return cast("pd.DataFrame", found)  # the stubs know one-column results only
 

@@ -136,6 +136,10 @@ class Plan(Sequence[Request]):
             notes[f"{self.n_collapsed} equal requests are in the plan once; repeat=n asks for replicates"] = (
                 None
             )
+        n = len({p.sha256 for r in self.todo for p in (r.image, r.end_image) if p is not None})
+        if n:
+            what = "the picture is" if n == 1 else f"{n} pictures are"
+            notes[f"at fal {what} uploaded and can be read by anyone who has the URL"] = None
         return tuple(notes)
 
     def estimate(self) -> Estimate:

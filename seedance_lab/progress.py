@@ -27,7 +27,7 @@ class Snapshot(NamedTuple):
     """How far a run is.
 
     Attributes:
-        state: `running`, `stopping` (nothing new begins) or `done`.
+        state: `running`, `paused`, `stopping` (nothing new begins) or `done`.
         n_total: Requests of the plan.
         n_saved: Those with a clip, the ones that were there before included.
         n_before: Those that had one when the run began.
@@ -133,6 +133,8 @@ def _facts(s: Snapshot) -> list[str]:
         facts.append(f"{s.n_failed:,} failed")
     if s.n_unknown:
         facts.append(f"{s.n_unknown:,} unknown")
+    if s.state == "paused":
+        facts.append("paused")
     if s.state == "stopping":
         facts.append(f"stopping: {s.n_in_flight:,} in flight will be saved" if s.n_in_flight else "stopping")
     elif s.n_in_flight:

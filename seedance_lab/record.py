@@ -11,7 +11,7 @@ sending ──► accepted ──► finished ──► saved
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,10 @@ from seedance_lab.errors import RequestError
 from seedance_lab.journal import Event
 from seedance_lab.request import Request
 
+IN_DOUBT = frozenset({"sending", "unknown"})
+"""Stages in which the request may have been received; settled before anything else."""
+_FINAL = frozenset({400, 404, 405, 413, 422})
+"""The service's words on the input itself; it says of every 422 that it cannot be retried."""
 PAID = frozenset({"accepted", "finished", "saved"})
 """Stages in which asking again would pay twice."""
 
@@ -39,8 +43,10 @@ class Record:
         sent_at, accepted_at, finished_at, saved_at: Aware UTC, of the last attempt.
         request_id: The service's id.
         urls: The service's status, result and cancel URLs.
+        position: How many waited before it when it was taken; None when the service did not say.
+        candidates: Requests of the account that it could be, `request_id` and `sent_at`, while it is in doubt.
         wire: The JSON body that was POSTed.
-        usd: List price in dollars at the time of sending; None when unknown.
+        usd: Price in dollars when it was sent, live where it was read, else published; None when unknown.
         result: The service's JSON, verbatim.
         error: Why there is no clip, for people.
         error_type: The service's word for it, such as `content_policy_violation`.
@@ -65,6 +71,8 @@ class Record:
     saved_at: dt.datetime | None = None
     request_id: str | None = None
     urls: Mapping[str, str] = field(default_factory=dict)
+    position: int | None = None
+    candidates: Sequence[Mapping[str, Any]] = ()
     wire: Mapping[str, Any] = field(default_factory=dict)
     usd: float | None = None
     result: Mapping[str, Any] | None = None
@@ -98,6 +106,19 @@ class Record:
         return video.get("url") if isinstance(video, Mapping) else None
 
     @property
+    def output_size(self) -> int | None:
+        """Bytes of the video, where the service says it."""
+        video = (self.result or {}).get("video")
+        size = video.get("file_size") if isinstance(video, Mapping) else None
+        return size if isinstance(size, int) and size > 0 else None
+
+    @property
+    def differs(self) -> Mapping[str, Any]:
+        """Where the file is not what was asked for: name → [asked, got]."""
+        differs: Mapping[str, Any] = (self.clip or {}).get("differs", {})
+        return differs
+
+    @property
     def returned_seed(self) -> int | None:
         """The seed that the service says it used."""
         seed = (self.result or {}).get("seed")
@@ -111,6 +132,20 @@ class Record:
         return (self.finished_at - self.sent_at).total_seconds()
 
     @property
+    def submit_s(self) -> float | None:
+        """Seconds from sending to the service's word that it has it."""
+        if self.sent_at is None or self.accepted_at is None:
+            return None
+        return (self.accepted_at - self.sent_at).total_seconds()
+
+    @property
+    def total_s(self) -> float | None:
+        """Seconds from sending to the file on the disk."""
+        if self.sent_at is None or self.saved_at is None:
+            return None
+        return (self.saved_at - self.sent_at).total_seconds()
+
+    @property
     def inference_s(self) -> float | None:
         """Seconds of work, as the service says."""
         value = self.metrics.get("inference_time")
@@ -122,6 +157,11 @@ class Record:
         if self.latency_s is None or self.inference_s is None:
             return None
         return max(0.0, self.latency_s - self.inference_s)
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether sending it again, unchanged, may give a clip: not when its content or input was refused."""
+        return self.stage == "failed" and self.http_status not in _FINAL
 
     @property
     def cost_usd(self) -> float | None:
@@ -171,6 +211,8 @@ def step(records: dict[str, Record], event: Event, engine: str) -> Record:
             record.accepted_at = event.at
             record.request_id = data["request_id"]
             record.urls = data.get("urls", {})
+            record.position = data.get("position")
+            record.candidates = ()
             record.error = record.error_type = record.http_status = None
         case "finished":
             record.stage = "finished"
@@ -183,11 +225,17 @@ def step(records: dict[str, Record], event: Event, engine: str) -> Record:
             record.saved_at = event.at
             record.clip = data
             record.download_s = data.get("download_s")
+            record.error = record.error_type = None
+        case "unfetched":
+            # Paid for and not here: the stage stays, so that the next pass tries again.
+            record.error = data.get("error")
+            record.error_type = "expired" if data.get("gone") else None
         case "refused" | "failed" | "unknown" | "cancelled" | "declined":
             record.stage = event.kind
             record.error = data.get("error")
             record.error_type = data.get("error_type")
             record.http_status = data.get("http_status")
+            record.candidates = data.get("candidates", ())
             if event.kind in {"failed", "cancelled"}:
                 record.finished_at = event.at
                 record.billable_units = data.get("billable_units")
@@ -197,6 +245,7 @@ def step(records: dict[str, Record], event: Event, engine: str) -> Record:
             # Found ones are followed by `accepted`; a lost one may be sent again.
             if data["outcome"] == "lost":
                 record.stage = "declined"
+                record.candidates = ()
                 record.error = data.get("why")
     record.run = data.get("run", record.run)
     return record
@@ -222,7 +271,7 @@ def _sending(record: Record, event: Event) -> None:
     record.accepted_at = record.finished_at = record.saved_at = None
     record.request_id = record.error = record.error_type = record.http_status = None
     record.result = record.clip = record.billable_units = record.download_s = None
-    record.urls, record.metrics = {}, {}
+    record.urls, record.metrics, record.position, record.candidates = {}, {}, None, ()
 
 
 def endpoint_name(record: Record) -> str:

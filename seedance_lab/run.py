@@ -6,12 +6,16 @@ The core runs on the portal's loop; a `Run` is its handle in every other thread 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
+import contextlib
 import datetime as dt
 import html
+import signal
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
@@ -27,7 +31,7 @@ from seedance_lab.plan import Plan
 from seedance_lab.progress import Snapshot
 from seedance_lab.record import Record
 from seedance_lab.request import Request
-from seedance_lab.runner import Runner
+from seedance_lab.running import Runner
 from seedance_lab.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
 
 TICK_S = 0.2
 """A wait is cut into ticks: an interrupt is noticed between them, never during a bare wait."""
+
+_NAP_S = 0.02
 
 Listener = Callable[[Event, Record | None], None]
 
@@ -70,7 +76,7 @@ class Run:
         self._listener = listener
         self._began = time.monotonic()
         self._seconds: float | None = None
-        self._changed = threading.Condition()
+        self._over = False
         self._arrived: list[str] = []
         self._tracker = tracker
         before = study.records()
@@ -86,6 +92,11 @@ class Run:
             listener=self._hear,
         )
         self._future: concurrent.futures.Future[None] = portal.start(self._main())
+        self._future.add_done_callback(self._end)
+        _under_way.add(self)
+
+    def _end(self, _: object) -> None:
+        self._over = True
 
     async def _main(self) -> None:
         if self._tracker:
@@ -95,17 +106,13 @@ class Run:
         finally:
             self._seconds = time.monotonic() - self._began
             if self._tracker:
-                await asyncio.to_thread(self._tracker.close)
-            with self._changed:
-                self._changed.notify_all()
+                await _closed(self._tracker)
 
     def _hear(self, event: Event, record: Record | None) -> None:
         if self._tracker:
             self._tracker.put(event, record)
         if event.kind == "saved":
-            with self._changed:
-                self._arrived.append(event.key)
-                self._changed.notify_all()
+            self._arrived.append(event.key)
         if self._listener:
             self._listener(event, record)
 
@@ -113,13 +120,15 @@ class Run:
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until it is over; False when the time ran out first. Raises nothing of the run's own."""
+        # Asleep and without a lock: an interrupt between taking a lock and holding it would leave it taken, and
+        # the core would wait for it for ever.
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        while True:
-            left = TICK_S if deadline is None else min(TICK_S, max(0.0, deadline - time.monotonic()))
-            if concurrent.futures.wait([self._future], timeout=left).done:
-                return True
-            if deadline is not None and time.monotonic() >= deadline:
+        while not self._over:
+            left_s = _NAP_S if deadline is None else min(_NAP_S, deadline - time.monotonic())
+            if left_s <= 0:
                 return False
+            time.sleep(left_s)
+        return True
 
     def check(self) -> None:
         """Raise what concerns the whole run, once it is over.
@@ -128,28 +137,54 @@ class Run:
             LabError: Locked, damaged, no engine, no money.
             OSError: The journal could not be written.
         """
-        if self._future.done() and (error := self._future.exception()) is not None:
+        if self._over and (error := self._future.exception()) is not None:
             raise error
 
     def stop(self) -> None:
         """Begin nothing new; what is at the service is still waited for and saved."""
-        portal.loop().call_soon_threadsafe(self._runner.stop)
+        self._tell("stop")
+
+    def pause(self) -> None:
+        """Begin nothing new until `resume`; what is at the service is waited for and saved."""
+        self._tell("pause")
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._tell("resume")
 
     def cancel(self) -> None:
-        """Stop, and ask the service to take back what is there (it may still be billed)."""
-        portal.loop().call_soon_threadsafe(self._runner.cancel)
+        """Stop, and ask the service to take back what is there.
+
+        What still waits in its queue is taken back first and costs nothing. What runs may be made and billed
+        all the same; its record says `may_be_billed`.
+        """
+        self._tell("cancel")
+
+    def leave(self) -> None:
+        """Stop, and wait for nothing: the next run of the study fetches what is at the service."""
+        self._tell("leave")
+
+    def _tell(self, word: str) -> None:
+        portal.loop().call_soon_threadsafe(getattr(self._runner.signals, word))
 
     @property
     def done(self) -> bool:
         """Whether it is over."""
-        return self._future.done()
+        return self._over
 
     @property
-    def state(self) -> Literal["running", "stopping", "done"]:
-        """`running`, `stopping` (nothing new begins) or `done`."""
+    def state(self) -> Literal["running", "paused", "stopping", "done"]:
+        """`running`, `paused`, `stopping` (nothing new begins) or `done`."""
         if self.done:
             return "done"
-        return "stopping" if self._runner.stopping else "running"
+        if self._runner.signals.stopping:
+            return "stopping"
+        return "paused" if self._runner.signals.paused else "running"
+
+    @property
+    def why(self) -> str | None:
+        """Why it began nothing new before the plan was done; None when nothing kept it."""
+        return self._runner.signals.why
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self._wait_async().__await__()
@@ -186,10 +221,12 @@ class Run:
         records, problems, failures = self._records(), self._runner.problems, []
         for request in self.plan:
             record = records.get(request.key)
-            if record is not None and record.stage == "saved":
+            if record is not None and self.study.clip_of(record) is not None:
                 continue
             stage = record.stage if record else "not sent"
             why = problems.get(request.key) or (record.error if record else None)
+            if why is None and stage == "not sent" and self.why:
+                why = f"not sent: {self.why}"
             failures.append(Failure(request, stage, why or _WHY.get(stage, "the run ended before it")))
         return failures
 
@@ -215,8 +252,13 @@ class Run:
             yield from self._new(told)
             if over:
                 return
-            with self._changed:
-                self._changed.wait(TICK_S)
+            try:
+                time.sleep(_NAP_S)
+            except KeyboardInterrupt:
+                # As with `await`: it must not go on spending behind its reader's back.
+                self.interrupted = True
+                self.stop()
+                raise
 
     async def __aiter__(self) -> AsyncIterator[Clip]:
         """The same for `async for`."""
@@ -227,7 +269,12 @@ class Run:
                 yield clip
             if over:
                 return
-            await asyncio.sleep(TICK_S)
+            try:
+                await asyncio.sleep(TICK_S)
+            except asyncio.CancelledError:
+                self.interrupted = True
+                self.stop()
+                raise
 
     def _new(self, told: set[str]) -> list[Clip]:
         records, new = self._records(), []
@@ -249,7 +296,7 @@ class Run:
 
     def snapshot(self) -> Snapshot:
         """Counts, dollars and times for a progress display."""
-        records = self._records()
+        records, flying = self._records(), set(self._runner.in_flight)
         stages = [records[r.key].stage for r in self.plan if r.key in records]
         saved = stages.count("saved")
         failed = sum(stages.count(s) for s in ("refused", "failed", "cancelled"))
@@ -262,8 +309,8 @@ class Run:
             n_saved=saved,
             n_before=self._done_before,
             n_failed=failed,
-            n_unknown=stages.count("unknown"),
-            n_in_flight=len(self._runner.in_flight),
+            n_unknown=sum(_is_unknown(records[r.key], flying) for r in self.plan if r.key in records),
+            n_in_flight=len(flying),
             cost_usd=self.cost_usd,
             free=self.place.free,
             elapsed_s=elapsed,
@@ -279,10 +326,17 @@ class Run:
     def cost_usd(self) -> float | None:
         """Dollars of this pass: 0 on a free engine; None when something of it is unknown."""
         flying = set(self._runner.in_flight)
-        mine = [r for r in self._records().values() if r.run == self.id]
         # A request on its way is counted at its list price: it is not lost yet, only not answered.
-        costs = [r.usd if r.cost_usd is None and r.key in flying else r.cost_usd for r in mine]
+        costs = [r.usd if r.cost_usd is None and r.key in flying else r.cost_usd for r in self._mine()]
         return None if None in costs else sum(c for c in costs if c is not None)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the service said of prices and models when the run began; empty on a free engine."""
+        return self._runner.prices.notes(self.plan, self.place.name) if self.place.hosted else ()
+
+    def _mine(self) -> list[Record]:
+        return [r for r in self._records().values() if r.run == self.id]
 
     def __repr__(self) -> str:
         s = self.snapshot()
@@ -292,11 +346,19 @@ class Run:
         stages = [f.stage for f in self.failures] if self.done else []
         told += [f"{stages.count(stage)} {stage}" for stage in dict.fromkeys(stages)]
         if not self.done:
+            told += [f"{s.n_failed} failed"] if s.n_failed else []
+            told += [f"{s.n_unknown} unknown"] if s.n_unknown else []
             told.append(f"{s.n_in_flight} in flight of {s.n_total}")
+            told += [s.state] if s.state != "running" else []
+        if self.done and (n := sum(bool(r.differs) for r in self._mine())):
+            told.append(f"{n} not as asked for (see the column differs)")
+        if self.done and self.why:
+            told.append(self.why)
         cost = "cost unknown" if s.cost_usd is None else f"${s.cost_usd:.2f}"
         why = " · run.failures says why" if stages else ""
         tracking = f" · {self.tracking_warning}" if self.tracking_warning else ""
-        return f"{', '.join(told)} · {cost}{why}{tracking}"
+        notes = "".join(f" · {note}" for note in self.notes)
+        return f"{', '.join(told)} · {cost}{why}{notes}{tracking}"
 
     def _repr_html_(self) -> str:
         told = [(repr(f.request.seed), f.stage, f.why) for f in self.failures[:10]] if self.done else []
@@ -310,7 +372,64 @@ class Run:
         return f"<div class='tex2jax_ignore mathjax_ignore'><b>{html.escape(repr(self))}</b>{table}</div>"
 
 
+_under_way: weakref.WeakSet[Run] = weakref.WeakSet()
+_LEAVING_S = 5.0
+"""Longest wait for the answers that are on their way when the process ends."""
+
+
+def leave_all() -> None:
+    """Leave every run that is under way: a script that ends, or a kernel that closes, does not wait for clips.
+
+    An answer that is on its way is still written down. What a sudden death leaves behind is settled by the next
+    run; this saves it the settling.
+    """
+    left = [run for run in list(_under_way) if not run.done]
+    for run in left:
+        run.leave()
+    deadline = time.monotonic() + _LEAVING_S
+    for run in left:
+        run.wait(max(0.0, deadline - time.monotonic()))
+
+
+# Where Python has it: at `atexit` its thread pools are gone, and the pass needs them to bring its lines to the disk.
+getattr(threading, "_register_atexit", atexit.register)(leave_all)
+
+
+@contextlib.contextmanager
+def leaving_on_sigterm() -> Iterator[None]:
+    """Leave the runs before SIGTERM ends the process; a handler of the program's own is left alone."""
+    if threading.current_thread() is not threading.main_thread() or (
+        signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+
+    def end(number: int, _: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        leave_all()
+        signal.raise_signal(number)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _is_unknown(record: Record, flying: set[str]) -> bool:
+    """Whether its answer was lost. One that is on its way just now is not lost yet."""
+    return record.stage == "unknown" or (record.stage == "sending" and record.key not in flying)
+
+
+async def _closed(tracker: Tracker) -> None:
+    try:
+        await asyncio.to_thread(tracker.close)
+    except RuntimeError:
+        tracker.close()  # the interpreter is ending and lends no more threads
+
+
 _WHY = {
+    "saved": "its file is no longer in clips/; run the plan again to fetch it, which costs nothing",
     "not sent": "the run was stopped before it was sent",
     "accepted": "it is at the service; run the plan again to fetch it",
     "finished": "it is made and paid for; run the plan again to fetch it",

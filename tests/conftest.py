@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import PIL.Image
 import pytest
+
+from seedance_lab.local.served import Served
 
 REPO = Path(__file__).parent.parent
 
@@ -33,47 +32,22 @@ def picture() -> bytes:
     return buffer.getvalue()
 
 
-def start_server(folder: Path, *options: str, port: int = 0) -> tuple[subprocess.Popen[str], str]:
-    """A served engine as a process of its own, and its URL."""
-    command = [
-        sys.executable,
-        "-m",
-        "seedance_lab.local.serve",
-        "--folder",
-        str(folder),
-        "--port",
-        str(port),
-        *options,
-    ]
-    server = subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(REPO)}
-    )
-    assert server.stdout is not None
-    url = server.stdout.readline().strip()
-    assert url.startswith("http"), f"the engine did not start: {url!r}"
-    return server, url
-
-
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of an engine on a loopback port that answers at once with still clips."""
-    server, url = start_server(tmp_path_factory.mktemp("served"), "--stub")
-    yield url
-    server.terminate()
-    server.wait(10)
+    with Served(tmp_path_factory.mktemp("served"), "--stub") as engine:
+        yield engine.url
 
 
 @pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[str], str]]]:
+def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
     """Starts engines that this test may kill."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[Served] = []
 
-    def start(folder: Path | None = None, *options: str, port: int = 0) -> tuple[subprocess.Popen[str], str]:
-        server, url = start_server(folder or tmp_path / "engine", *(options or ("--stub",)), port=port)
-        started.append(server)
-        return server, url
+    def start(folder: Path | None = None, *options: str) -> Served:
+        started.append(Served(folder or tmp_path / "engine", *(options or ("--stub",))))
+        return started[-1].start()
 
     yield start
-    for server in started:
-        server.kill()
-        server.wait(10)
+    for engine in started:
+        engine.kill()

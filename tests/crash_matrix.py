@@ -16,7 +16,6 @@ import asyncio
 import io
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -32,9 +31,12 @@ from seedance_lab.budget import Options
 from seedance_lab.endpoints import LITE
 from seedance_lab.engine import place_of
 from seedance_lab.journal import Journal, read
+from seedance_lab.local.served import Served
 from seedance_lab.plan import Plan, sweep
 from seedance_lab.record import fold
-from seedance_lab.runner import Runner
+from seedance_lab.running import Runner
+from seedance_lab.running.reconcile import Reconciler
+from seedance_lab.running.sending import Sender
 
 WHEN = ("before", "during", "after")
 N_REQUESTS = 3
@@ -68,7 +70,7 @@ def run_once(folder: Path, url: str, plan: Plan, in_flight: int) -> None:
 
 def die_at(n: int, when: str) -> None:
     """Arrange for this process to end at its n-th journal line."""
-    append, write = Journal.append, os.write
+    write_line, write = Journal.write, os.write
     state = {"lines": 0, "armed": False}
 
     def dying_write(handle: int, data: bytes) -> int:
@@ -77,17 +79,17 @@ def die_at(n: int, when: str) -> None:
             os._exit(_DIED)
         return write(handle, data)
 
-    def dying_append(self: Journal, kind: str, key: str = "", **data: object) -> object:
+    def dying_line(self: Journal, kind: str, key: str = "", **data: object) -> object:
         state["lines"] += 1
         if state["lines"] == n and when == "before":
             os._exit(_DIED)
         state["armed"] = state["lines"] == n and when == "during"
-        event = append(self, kind, key, **data)
+        event = write_line(self, kind, key, **data)
         if state["lines"] == n and when == "after":
             os._exit(_DIED)
         return event
 
-    Journal.append = dying_append
+    Journal.write = dying_line
     journals.os.write = dying_write
 
 
@@ -146,14 +148,14 @@ def judge(case: str, folder: Path, url: str, plan: Plan, code: int) -> list[str]
 # ── mutants: what the matrix must catch ─────────────────────────────────────────────────────────────────
 
 
-async def _intent_after_post(self: Runner, request: object, wire: object) -> None:
+async def _intent_after_post(self: Sender, request: object, wire: object) -> None:
     ticket = await self._engine.submit(request.endpoint.id, wire)
-    self._say("sending", request.key, request=request.record(), wire=wire, usd=None)
-    self._say("accepted", request.key, request_id=ticket.request_id, urls=dict(ticket.urls))
+    await self._book.say("sending", request.key, request=request.record(), wire=wire, usd=None)
+    await self._book.say("accepted", request.key, request_id=ticket.request_id, urls=dict(ticket.urls))
 
 
-async def _resend_leftover(self: Runner, record: object) -> bool:
-    self._say("resolved", record.key, outcome="lost")
+async def _resend_leftover(self: Reconciler, record: object) -> bool:
+    await self._book.say("resolved", record.key, outcome="lost")
     return True
 
 
@@ -162,8 +164,8 @@ def _keep_torn_tail(self: Journal) -> list[journals.Event]:
 
 
 MUTANTS: dict[str, Callable[[], None]] = {
-    "intent-after-post": lambda: setattr(Runner, "_post", _intent_after_post),
-    "resend-leftover": lambda: setattr(Runner, "_settle", _resend_leftover),
+    "intent-after-post": lambda: setattr(Sender, "_post", _intent_after_post),
+    "resend-leftover": lambda: setattr(Reconciler, "settle", _resend_leftover),
     "keep-torn-tail": lambda: setattr(Journal, "_mend", _keep_torn_tail),
 }
 
@@ -208,25 +210,8 @@ def main() -> int:
     args = parser.parse_args()
     if args.mutant:
         MUTANTS[args.mutant]()
-    with tempfile.TemporaryDirectory() as home:
-        command = [
-            sys.executable,
-            "-m",
-            "seedance_lab.local.serve",
-            "--folder",
-            f"{home}/engine",
-            "--port",
-            "0",
-            "--stub",
-        ]
-        server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        try:
-            assert server.stdout is not None
-            url = server.stdout.readline().strip()
-            n, wrong = matrix(url, Path(home), args.in_flight, stop_at_first=bool(args.mutant))
-        finally:
-            server.terminate()
-            server.wait()
+    with tempfile.TemporaryDirectory() as home, Served(f"{home}/engine", "--stub") as engine:
+        n, wrong = matrix(engine.url, Path(home), args.in_flight, stop_at_first=bool(args.mutant))
     print(json.dumps({"cases": n, "wrong": wrong}))
     return 1 if wrong else 0
 

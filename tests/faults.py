@@ -11,11 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from seedance_lab import local, runner
+from seedance_lab import local
 from seedance_lab.budget import Options
 from seedance_lab.engine import Engine, places
 from seedance_lab.plan import Plan
-from seedance_lab.runner import Runner
+from seedance_lab.running import Runner, runner
 
 Fault = Callable[[httpx.Request, Callable[[], Awaitable[httpx.Response]]], Awaitable[httpx.Response]]
 
@@ -52,7 +52,7 @@ class Lab:
         self.wire: Faulty | None = None
         monkeypatch.setattr(runner, "open_engine", self._open)
 
-    async def _open(self, place: Any, folder: Path, *, slots: int | None = None) -> Engine:
+    async def _open(self, place: Any, folder: Path, **_: Any) -> Engine:
         service = local.Service(self.engine_folder, slots=2, renderer=local.StubRenderer())
         await service.start()
         self.service = service

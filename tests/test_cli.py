@@ -19,8 +19,11 @@ from click.testing import CliRunner, Result
 from seedance_lab import media
 from seedance_lab.cli import main
 from seedance_lab.journal import read
+from seedance_lab.local.served import Served
 from seedance_lab.record import fold
 from tests.conftest import REPO
+
+SERVE = (sys.executable, "-m", "seedance_lab.cli", "serve")
 
 
 @pytest.fixture
@@ -174,39 +177,16 @@ def test_a_killed_demo_goes_on_where_it_was(tmp_path: Path) -> None:
 
 
 def test_serve_prints_one_line_with_a_url_that_answers(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "seedance_lab.cli",
-        "serve",
-        "--port",
-        "0",
-        "--folder",
-        str(tmp_path / "e"),
-        "--stub",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(REPO)}
-    server = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert server.stdout is not None
-    url = server.stdout.readline().strip()
-    assert "simulator" in httpx.get(url).json()["engine"]
-    server.send_signal(signal.SIGINT)
-    out, err = server.communicate(timeout=20)
-    assert (server.returncode, out, err) == (0, "", "")
+    with Served(tmp_path / "e", "--stub", command=SERVE) as engine:
+        assert "simulator" in httpx.get(engine.url).json()["engine"]
+        assert (engine.stop(signal.SIGINT), engine.output) == (0, "")
 
 
 def test_a_served_engine_has_the_moods_that_were_asked_for(image: str, tmp_path: Path) -> None:
     """Every second submission loses its answer; the sweep gets over it and each request is charged once."""
-    command = [sys.executable, "-m", "seedance_lab.cli", "serve", "--port", "0", "--folder", str(tmp_path / "e"),
-               "--stub", "--fault", "submit:drop-after/2", "--admin"]  # fmt: skip
-    server = subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": str(REPO)}, stdout=subprocess.PIPE, text=True
-    )
-    try:
-        assert server.stdout is not None
-        url = server.stdout.readline().strip()
+    moods = ("--stub", "--fault", "submit:drop-after/2", "--admin")
+    with Served(tmp_path / "e", *moods, command=SERVE) as engine:
+        url = engine.url
         args = ("sweep", image, "-p", "moods", "--seed", "1-4", "--duration", "2", "--no-track")
         result = call(*args, "--folder", str(tmp_path / "study"), "--engine", url)
         assert result.exit_code == 0, result.output
@@ -214,9 +194,6 @@ def test_a_served_engine_has_the_moods_that_were_asked_for(image: str, tmp_path:
         assert httpx.get(f"{url}/admin/faults", headers=headers).status_code == 200
         ledger = httpx.get(f"{url}/api/v1/models/billing-events", headers=headers).json()["billing_events"]
         assert len({line["request_id"] for line in ledger}) == len(ledger) == 4
-    finally:
-        server.terminate()
-        server.wait(10)
     kinds = [e.kind for e in read(tmp_path / "study" / "journal.jsonl")]
     assert kinds.count("unknown") == 2
 
@@ -226,3 +203,35 @@ def test_a_fault_that_is_not_understood_is_one_message(fault: str, tmp_path: Pat
     result = call("serve", "--port", "0", "--folder", str(tmp_path / "e"), "--stub", "--fault", fault)
     assert result.exit_code == 3
     assert "EngineError" in result.stderr
+
+
+def test_serve_takes_a_key_and_a_limit_for_the_disk(tmp_path: Path) -> None:
+    """A second request finds no room; another key finds no door."""
+    limits = ("--stub", "--key", "me:mine", "--key", "you:yours", "--disk-gb", "0.000001")
+    with Served(tmp_path, *limits, command=SERVE) as engine:
+        run = f"{engine.url}/run/fal-ai/bytedance/seedance/v1/lite/text-to-video"
+        seen = [
+            httpx.post(
+                run, json={"prompt": "p", "duration": 2}, headers={"Authorization": f"Key {key}"}, timeout=30
+            )
+            for key in ("me:mine", "you:yours", "any:key")
+        ]
+        assert [answer.status_code for answer in seen] == [200, 507, 401]
+    assert "be removed" in seen[1].json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("options", "exit_code", "said"),
+    [
+        (["--key", "no-colon"], 3, "Key number 1 is no key"),
+        (["--disk-gb", "-1"], 2, "--disk-gb"),
+        (["--disk-gb", "lots"], 2, "--disk-gb"),
+    ],
+)
+def test_a_key_or_a_limit_that_is_none_is_one_message(
+    options: list[str], exit_code: int, said: str, tmp_path: Path
+) -> None:
+    result = call("serve", "--port", "0", "--folder", str(tmp_path / "e"), "--stub", *options)
+    assert result.exit_code == exit_code
+    assert said in result.stderr
+    assert "no-colon" not in result.stderr

@@ -397,3 +397,21 @@ def test_fal_client_still_has_the_parts_that_are_overridden() -> None:
         assert hasattr(fal_client.AsyncClient, name)
     assert hasattr(fal_client.client.AsyncCDNTokenManager, "_refresh_token")
     assert fal_client.client.QUEUE_URL_FORMAT == "https://queue.fal.run/"
+
+
+def test_a_simulator_that_is_full_has_declined_and_not_lost_the_request() -> None:
+    """Any other 5xx may have been received; this one says in so many words that it was not."""
+
+    async def story() -> None:
+        body = {"detail": "The disk is full.", "error_type": "insufficient_storage"}
+        full = httpx.MockTransport(lambda _: httpx.Response(507, json=body))
+        async with httpx.AsyncClient(transport=OneShot(full, submit_prefix="https://queue.fal.run/")) as client:
+            with pytest.raises(Declined, match="disk is full") as caught:
+                await client.post("https://queue.fal.run/fal-ai/x", json={})
+        assert (caught.value.status, caught.value.retry_after_s) == (507, None)
+        unsaid = httpx.MockTransport(lambda _: httpx.Response(507, text="<html>"))
+        async with httpx.AsyncClient(transport=OneShot(unsaid, submit_prefix="https://queue.fal.run/")) as client:
+            with pytest.raises(LostAnswer):
+                await client.post("https://queue.fal.run/fal-ai/x", json={})
+
+    asyncio.run(story())

@@ -20,7 +20,7 @@ import fal_client
 import httpx
 import pytest
 
-from seedance_lab import local, runner
+from seedance_lab import local
 from seedance_lab.budget import Options
 from seedance_lab.engine import Engine, client, places
 from seedance_lab.errors import LabError
@@ -30,7 +30,8 @@ from seedance_lab.local.latency import Pace
 from seedance_lab.local.renderer import Job, Rendered
 from seedance_lab.plan import Plan, sweep
 from seedance_lab.record import Record, fold
-from seedance_lab.runner import Runner
+from seedance_lab.running import Runner, runner
+from seedance_lab.running.signals import Signals
 
 RENDERER = local.StubRenderer()
 """Shared, because its clip is encoded once."""
@@ -112,19 +113,23 @@ class Bench:
         self.cancelling = False
         self.renderer = RENDERER
         monkeypatch.setattr(runner, "open_engine", self._open)
-        nap = Runner._nap
+        nap = Signals.nap
 
-        async def short_nap(one: Runner, seconds: float) -> None:
+        async def short_nap(one: Signals, seconds: float) -> None:
+            await nap(one, min(seconds, 0.002))
+
+        async def short_sleep(one: Signals, seconds: float) -> None:
             await nap(one, min(seconds, 0.002))
 
         async def no_pause(attempt: int) -> None:
             await asyncio.sleep(0)
 
-        monkeypatch.setattr(Runner, "_nap", short_nap)
+        monkeypatch.setattr(Signals, "nap", short_nap)
+        monkeypatch.setattr(Signals, "sleep", short_sleep)
         monkeypatch.setattr(client, "_pause", no_pause)
         monkeypatch.setattr(fal_client.client, "_get_retry_delay", lambda *_: 0.0)
 
-    async def _open(self, place: Any, folder: Path, *, slots: int | None = None) -> Engine:
+    async def _open(self, place: Any, folder: Path, **_: Any) -> Engine:
         service = local.Service(
             self.home / "engine", renderer=self.renderer, faults=self.faults, latency=self.latency
         )
@@ -153,7 +158,7 @@ class Bench:
 
     def _told(self, event: Event, record: Record | None) -> None:
         if self.cancelling and event.kind == "accepted":
-            self._runner.cancel()
+            self._runner.signals.cancel()
 
     def stages(self) -> dict[str, int]:
         """How many requests of the plan are at each stage; `unsent` are those of which the journal knows nothing."""

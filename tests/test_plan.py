@@ -556,3 +556,14 @@ def test_html_shortens_long_axes() -> None:
 
 def test_html_has_the_notes() -> None:
     assert "--commands" in sweep(prompt="boats --dur 5")._repr_html_()
+
+
+def test_a_plan_says_that_its_pictures_can_be_read_by_others() -> None:
+    """An upload at fal is public by its URL; who sweeps a client's picture must know before, not after."""
+    one = sweep()
+    assert any("the picture is uploaded and can be read by anyone" in note for note in one.notes)
+    assert any("2 pictures are uploaded" in note for note in sweep(end_image=B).notes)
+    text = plain_sweep(endpoint="lite-text", prompt="boats")
+    assert not any("uploaded" in note for note in text.notes)
+    paid = one.against({one[0].key})
+    assert not any("uploaded" in note for note in paid.notes), "nothing is left to send"

@@ -11,6 +11,7 @@ import pytest
 from tests.conftest import REPO
 from tests.test_cli import shell
 
+COMMANDS = {"demo", "plan", "sweep", "status", "resolve", "bill", "frame", "serve"}
 README = (REPO / "README.md").read_text()
 
 
@@ -23,12 +24,14 @@ def test_the_python_blocks_run_as_they_stand_there(tmp_path: Path, monkeypatch: 
     shutil.copy(REPO / "seedance_lab/pictures/harbour.jpg", tmp_path / "harbour.jpg")
     monkeypatch.setenv("SEEDANCE_LAB_UI", "text")
     names: dict[str, object] = {}
-    assert len(blocks("python")) == 4
-    for block in blocks("python"):
+    assert len(blocks("python")) == 5
+    for n, block in enumerate(blocks("python")):
         exec(compile(block, "README.md", "exec"), names)
-    assert repr(names["plan"]) == told(blocks("python")[0])
-    assert repr(names["run"]) == told(blocks("python")[1])
+        if n < 2:
+            assert repr(names["plan" if n == 0 else "run"]) == told(block)
     assert len(names["df"]) == len(names["runs"]) == 16
+    names["run"].wait()
+    assert names["run"].state == "done"
 
 
 def told(block: str) -> str:
@@ -38,14 +41,14 @@ def told(block: str) -> str:
 
 def test_every_command_that_is_shown_exists() -> None:
     shown = set(re.findall(r"seedance-lab (\w+)", "".join(blocks("bash"))))
-    assert shown == {"demo", "plan", "sweep", "status", "frame", "serve"}
+    assert shown == COMMANDS
     for name in shown:
         assert shell(name, "--help").returncode == 0
 
 
 def test_the_options_that_are_shown_exist() -> None:
     for command, line in re.findall(r"seedance-lab (\w+)([^\n#]*)", README):
-        if command not in {"demo", "plan", "sweep", "status", "frame", "serve"}:
+        if command not in COMMANDS:
             continue
         known = shell(command, "--help").stdout
         for option in re.findall(r"--[a-z-]+", line):

@@ -17,7 +17,8 @@ from seedance_lab.errors import BudgetError, EngineError, StudyLocked
 from seedance_lab.journal import Journal, read
 from seedance_lab.plan import Plan, sweep
 from seedance_lab.record import fold
-from seedance_lab.runner import Runner
+from seedance_lab.running import Runner
+from seedance_lab.running.signals import Signals
 from tests.faults import Lab, is_submit
 
 Send = Callable[[], Awaitable[httpx.Response]]
@@ -127,18 +128,18 @@ def test_a_request_that_never_arrived_is_sent_again_once_the_history_shows_it(la
 def test_at_the_service_absence_is_proof_only_after_a_while(lab: Lab, plan: Plan, monkeypatch) -> None:
     """Its history may not list what is still under way: sending again at once could pay twice."""
     _no_waiting(monkeypatch)
-    begin, runs = Runner._begin, []
+    begin, runs = Runner._prepare, []
 
     async def stop_at_the_second_look(request: httpx.Request, send: Send) -> httpx.Response:
         if "/by-endpoint" in request.url.path:
             looks.append(1)
             if len(looks) == 2:
-                runs[0].stop()
+                runs[0].signals.stop()
         return await (drop_before(request, send) if is_submit(request) else send())
 
     looks: list[int] = []
     lab.fault = stop_at_the_second_look
-    monkeypatch.setattr(Runner, "_begin", lambda self: (runs.append(self), begin(self))[1])
+    monkeypatch.setattr(Runner, "_prepare", lambda self: (runs.append(self), begin(self))[1])
     run = lab.run(plan[:1], place="fal", budget_usd=1)
     assert stages(lab) == {"unknown": 1}
     assert "run the plan again in 15 min" in run.problems[plan[0].key]
@@ -213,11 +214,12 @@ def test_what_was_declined_for_now_is_sent_again(lab: Lab, plan: Plan, fault, mo
 
 
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def at_once(self: Runner, seconds: float) -> None:
+    async def at_once(self: Signals, seconds: float) -> None:
         await nap(self, min(seconds, 0.01))
 
-    nap = Runner._nap
-    monkeypatch.setattr(Runner, "_nap", at_once)
+    nap = Signals.nap
+    monkeypatch.setattr(Signals, "nap", at_once)
+    monkeypatch.setattr(Signals, "sleep", at_once)
 
 
 def test_a_request_that_is_declined_for_ever_stops_asking(lab: Lab, plan: Plan, monkeypatch) -> None:
@@ -258,6 +260,8 @@ def test_what_is_refused_is_not_sent_again_by_itself(lab: Lab, plan: Plan) -> No
     lab.run(plan)
     assert stages(lab) == {"saved": 2, "refused": 1}
     lab.run(plan, retry_failed=True)
+    assert stages(lab) == {"saved": 2, "refused": 1}, "its input would only be refused again"
+    lab.run(plan, retry_failed="all")
     assert stages(lab) == {"saved": 3}
 
 
@@ -357,16 +361,18 @@ def test_the_exact_bytes_that_were_sent_are_kept(lab: Lab, plan: Plan, picture: 
 
 def test_the_intent_is_on_the_disk_before_the_post(lab: Lab, plan: Plan) -> None:
     """Rule 2. A `sending` line that came later would let a crash in between pay twice."""
-    seen: list[str] = []
+    seen: list[bool] = []
 
     async def look(request: httpx.Request, send: Send) -> httpx.Response:
         if is_submit(request):
-            seen.append((lab.folder / "journal.jsonl").read_text().splitlines()[-1])
+            seed, lines = json.loads(await request.aread())["seed"], (lab.folder / "journal.jsonl").read_text().splitlines()
+            sending = [line for line in map(json.loads, lines) if line["kind"] == "sending"]
+            seen.append(seed in {line["wire"]["seed"] for line in sending})
         return await send()
 
     lab.fault = look
-    lab.run(plan, in_flight=1)
-    assert [json.loads(line)["kind"] for line in seen] == ["sending"] * 3
+    lab.run(plan)
+    assert seen == [True] * 3
 
 
 def test_a_budget_that_is_too_small_sends_and_writes_nothing(lab: Lab, plan: Plan) -> None:
@@ -398,7 +404,7 @@ def test_a_plan_runs_at_a_served_engine_as_it_does_inside(served: str, plan: Pla
     code = (
         "import asyncio, sys; from pathlib import Path\n"
         "from seedance_lab.engine import place_of; from seedance_lab.plan import sweep\n"
-        "from seedance_lab.budget import Options; from seedance_lab.runner import Runner\n"
+        "from seedance_lab.budget import Options; from seedance_lab.running import Runner\n"
         "plan = sweep(image=Path('p.png'), prompt='served', duration=2, resolution='480p', seed=range(3))\n"
         "asyncio.run(Runner(folder=Path('study'), place=place_of(sys.argv[1]), plan=plan, run='r',"
         " options=Options(), listener=lambda *_: None)())\n"

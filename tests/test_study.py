@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,19 @@ import httpx
 import pytest
 
 import seedance_lab as lab
-from seedance_lab.errors import BudgetError, EngineError, JournalDamaged, RunFailed, StudyError, StudyLocked
+from seedance_lab.errors import (
+    BudgetError,
+    EngineError,
+    JournalDamaged,
+    LinkGone,
+    RunFailed,
+    StudyError,
+    StudyLocked,
+)
 from seedance_lab.journal import Journal, read
+from seedance_lab.local.served import Served
+from seedance_lab.progress import Reporter, told
+from seedance_lab.study import _watch
 from tests.conftest import REPO
 
 ENDPOINT = "fal-ai/bytedance/seedance/v1/lite/image-to-video"
@@ -146,7 +158,7 @@ def test_a_failure_is_told_and_not_raised(
     """One bad picture must not end a night's sweep."""
     plan = lab.sweep(image=picture, prompt="lost upload", duration=2, seed=[1])
 
-    async def elsewhere(*_: Any) -> str:
+    async def elsewhere(*_: Any, **__: Any) -> str:
         return "http://127.0.0.1:9/nothing.png"
 
     monkeypatch.setattr("seedance_lab.engine.client.Engine.upload", elsewhere)
@@ -197,11 +209,11 @@ def test_a_study_stays_with_its_engine(study: lab.Study, plan: lab.Plan) -> None
 
 
 def test_a_study_does_not_take_another_simulator_for_its_own(
-    study: lab.Study, plan: lab.Plan, serve: Callable[..., tuple[Any, str]], tmp_path: Path
+    study: lab.Study, plan: lab.Plan, serve: Callable[..., Served], tmp_path: Path
 ) -> None:
     """The other one has never heard of its requests."""
     study.run(plan[:1], progress=False)
-    _, url = serve(tmp_path / "other")
+    url = serve(tmp_path / "other").url
     with pytest.raises(StudyError, match="another simulator"):
         lab.Study(study.folder, engine=url, track=False).run(plan, progress=False)
 
@@ -351,10 +363,10 @@ def test_interrupting_a_run_stops_and_saves_what_is_there(
 
 
 def test_cancel_asks_the_service_and_says_what_came_back(
-    serve: Callable[..., tuple[Any, str]], picture: bytes, tmp_path: Path
+    serve: Callable[..., Served], picture: bytes, tmp_path: Path
 ) -> None:
     """Slow real rendering in one slot: the queued ones can be taken back."""
-    _, url = serve(tmp_path / "slow", "--slots", "1")
+    url = serve(tmp_path / "slow", "--slots", "1").url
     plan = lab.sweep(image=picture, prompt="cancelled", duration=12, resolution="1080p", seed=range(4))
     study = lab.Study(tmp_path / "study", engine=url, track=False)
     accepted = threading.Semaphore(0)
@@ -369,3 +381,224 @@ def test_cancel_asks_the_service_and_says_what_came_back(
     assert stages["cancelled"] >= 3
     assert set(stages) <= {"cancelled", "saved"}
     assert f"{stages['cancelled']} cancelled" in repr(run)
+
+
+# ── from outside: signals, threads, the end of the process ──────────────────────────────────────────────
+
+STARTED = """
+import signal, sys, time
+from pathlib import Path
+import seedance_lab as lab
+plan = lab.sweep(image=Path(sys.argv[2]), prompt=sys.argv[4], duration=2, resolution="480p", seed=range(400))
+study = lab.Study(sys.argv[3], engine=sys.argv[1], track=False)
+"""
+
+
+def script(body: str, served: str, picture: bytes, tmp_path: Path) -> subprocess.Popen[str]:
+    (tmp_path / "p.png").write_bytes(picture)
+    command = [sys.executable, "-c", STARTED + body, served, str(tmp_path / "p.png"), str(tmp_path / "study"),
+               f"script {tmp_path.name}"]  # fmt: skip
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": str(REPO)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def until_saved(process: subprocess.Popen[str], folder: Path) -> Path:
+    journal = folder / "study" / "journal.jsonl"
+    while not (journal.exists() and '"kind":"saved"' in journal.read_text()):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    return journal
+
+
+def finishes(served: str, picture: bytes, tmp_path: Path, n: int = 400) -> None:
+    """The next run of what was begun posts each request once in all; a few of the plan stand for it."""
+    prompt = f"script {tmp_path.name}"
+    study = lab.Study(tmp_path / "study", track=False)
+    begun = {r.wire["seed"] for r in study.records().values()}
+    plan = lab.sweep(
+        image=picture, prompt=prompt, duration=2, resolution="480p", seed=sorted(begun | {398, 399})
+    )
+    study.run(plan, progress=False).raise_if_failed()
+    assert set(posted(served, prompt).values()) == {1}
+    assert len({r.request_id for r in study.records().values()}) == len(study.records())
+
+
+def test_sigterm_leaves_the_run_and_ends_the_process_by_that_signal(
+    served: str, picture: bytes, tmp_path: Path
+) -> None:
+    process = script("study.run(plan, progress=False)", served, picture, tmp_path)
+    journal = until_saved(process, tmp_path)
+    process.terminate()
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGTERM
+    assert "Traceback" not in err
+    assert read(journal)[-1].kind == "ended"
+    finishes(served, picture, tmp_path)
+
+
+def test_a_script_that_starts_a_run_and_ends_leaves_a_journal_that_goes_on(
+    served: str, picture: bytes, tmp_path: Path
+) -> None:
+    """No wait, no await: the process ends while requests are at the service."""
+    body = "run = study.start(plan)\nwhile not run.clips: time.sleep(0.01)\n"
+    process = script(body, served, picture, tmp_path)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert read(tmp_path / "study" / "journal.jsonl")[-1].kind == "ended"
+    finishes(served, picture, tmp_path)
+
+
+def test_a_handler_of_the_programs_own_is_left_alone(served: str, picture: bytes, tmp_path: Path) -> None:
+    body = (
+        "def own(*_):\n    print('mine', flush=True)\n    run.stop()\n"
+        "signal.signal(signal.SIGTERM, own)\n"
+        "run = study.start(plan)\n"
+        "from seedance_lab.run import leaving_on_sigterm\n"
+        "with leaving_on_sigterm():\n    run.wait()\n"
+        "assert signal.getsignal(signal.SIGTERM) is own\nprint('over', flush=True)\n"
+    )
+    process = script(body, served, picture, tmp_path)
+    until_saved(process, tmp_path)
+    process.terminate()
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out.split()) == (0, ["mine", "over"])
+
+
+def test_a_run_in_a_thread_is_a_run(study: lab.Study, plan: lab.Plan) -> None:
+    """Python lets only the main thread handle signals."""
+    runs: list[lab.Run] = []
+    thread = threading.Thread(target=lambda: runs.append(study.run(plan, progress=False)))
+    thread.start()
+    thread.join(60)
+    assert len(runs[0].clips) == 3
+
+
+def test_a_second_run_of_a_study_that_is_running_here_is_refused(
+    study: lab.Study, picture: bytes, served: str
+) -> None:
+    plan = lab.sweep(image=picture, prompt="twice at once", duration=2, seed=range(400))
+    first = study.start(plan)
+    next(iter(first))
+    with pytest.raises(StudyLocked, match=f"process {os.getpid()}"):
+        lab.Study(study.folder, track=False).run(plan, progress=False)
+    with pytest.raises(StudyLocked):
+        study.resolve(plan[0].key, lost=True)
+    first.stop()
+    assert first.wait(60)
+    assert set(posted(served, "twice at once").values()) == {1}
+
+
+class Words:
+    """A run that is interrupted so often, and notes what it was told."""
+
+    def __init__(self, interrupts: int) -> None:
+        self.left, self.told, self.interrupted = interrupts, [], False
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        if self.left:
+            self.left -= 1
+            raise KeyboardInterrupt
+        return True
+
+    def snapshot(self) -> None:
+        return None
+
+    def stop(self) -> None:
+        self.told.append("stop")
+
+    def cancel(self) -> None:
+        self.told.append("cancel")
+
+    def leave(self) -> None:
+        self.told.append("leave")
+
+
+@pytest.mark.parametrize(
+    ("interrupts", "words"), [(0, []), (1, ["stop"]), (2, ["stop", "cancel"]), (3, ["stop", "cancel", "leave"])]
+)
+def test_each_interrupt_says_one_word_more(interrupts: int, words: list[str]) -> None:
+    run, report = Words(interrupts), Reporter()
+    report.show = lambda _: None  # type: ignore[method-assign]
+    if interrupts == 3:
+        with pytest.raises(KeyboardInterrupt):
+            _watch(run, report)  # type: ignore[arg-type]
+    else:
+        _watch(run, report)  # type: ignore[arg-type]
+    assert run.told == words
+    assert run.interrupted is bool(interrupts)
+
+
+def test_pause_and_resume_are_states_that_are_shown(study: lab.Study, picture: bytes) -> None:
+    plan = lab.sweep(image=picture, prompt="paused", duration=2, seed=range(60))
+    run = study.start(plan, in_flight=2)
+    run.pause()
+    while run.state != "paused" or run.snapshot().n_in_flight:
+        time.sleep(0.01)
+    n = len(study.records())
+    assert "paused" in repr(run)
+    assert "paused" in told(run.snapshot())
+    assert "paused" in run._repr_html_()
+    run.resume()
+    while len(study.records()) == n:
+        time.sleep(0.01)
+    run.stop()
+    assert run.wait(60)
+    assert run.state == "done"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("in_flight", 0, "in_flight=0 must be a whole number, 1 or more"),
+        ("in_flight", True, "in_flight=True must be"),
+        ("in_flight", 2.5, "in_flight=2.5 must be"),
+        ("max_requests", 0, "max_requests=0 must be"),
+        ("stop_if", 1, "stop_if=1 must be a share of failures"),
+        ("stop_if", -0.1, "such as 0.5"),
+        ("stop_if", float("nan"), "stop_if=nan"),
+        ("requests_per_s", 0, "requests_per_s=0 must be more than 0"),
+        ("requests_per_s", float("inf"), "requests_per_s=inf"),
+        ("retry_failed", "some", "retry_failed='some' must be True, False or 'all'"),
+        ("retry_failed", 1, "retry_failed=1 must be"),
+        ("retry_failed", ["all"], r"retry_failed=\['all'\] must be"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_told_and_nothing_is_sent(
+    study: lab.Study, plan: lab.Plan, option: str, value: Any, said: str
+) -> None:
+    with pytest.raises(ValueError, match=f"{said}.*Nothing was sent"):
+        study.run(plan, progress=False, **{option: value})
+    assert not study.folder.exists()
+
+
+@pytest.mark.parametrize("value", ["2h", "", 59, 0, -1, True, [], float("nan")])
+@pytest.mark.parametrize("name", ["keep_uploads", "keep_outputs"])
+def test_a_lifetime_that_is_none_is_refused(tmp_path: Path, name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name}=.*'1h', '1d', '7d', '30d', '1y', seconds.*Nothing was sent"):
+        lab.Study(tmp_path / "study", **{name: value})
+
+
+def test_a_clip_that_is_gone_and_cannot_be_fetched_again_is_a_failure(
+    study: lab.Study, plan: lab.Plan, monkeypatch: Any
+) -> None:
+    """It says `saved`, and there is no file: a run must not pass for complete."""
+    run = study.run(plan, progress=False)
+    run.clips[0].path.unlink()
+    assert [f.stage for f in run.failures] == ["saved"]
+    assert "fetch it, which costs nothing" in run.failures[0].why
+
+    async def gone(*_: Any, **__: Any) -> Any:
+        raise LinkGone("The video is no longer under its link. It was paid for.")
+
+    monkeypatch.setattr("seedance_lab.engine.client.Engine.download", gone)
+    again = study.run(plan, progress=False)
+    assert [(f.stage, f.why) for f in again.failures] == [
+        ("saved", "The video is no longer under its link. It was paid for.")
+    ]
+    with pytest.raises(RunFailed):
+        again.raise_if_failed()

@@ -91,10 +91,12 @@ def test_a_saved_request_is_a_run_with_its_inputs_numbers_and_files(
     }
     numbers = run.data.metrics
     assert numbers.keys() == {
+        "submit_s",
         "latency_s",
         "queue_s",
         "inference_s",
         "download_s",
+        "total_s",
         "cost_usd",
         "estimate_usd",
         "size_bytes",

@@ -86,8 +86,9 @@ class Tracked:
         if self.tracker:
             self.tracker.start(self.run, self.plan)
         self.journal = Journal(self.folder)
-        self.records: dict[str, Record] = fold(self.journal)
-        if not self.journal.events:
+        before = self.journal.take()
+        self.records: dict[str, Record] = fold(before)
+        if not before:
             self.say("study", version=1, engine=self.engine)
         (self.folder / "clips").mkdir(exist_ok=True)
         self.say("run", run=self.run, n_requests=len(self.plan), engine_id="x", budget_usd=None, version="0")

@@ -4,7 +4,13 @@ One client for every place: fal itself, a served simulator, or the simulator ins
 bottom of the transport knows which, so every line of the hosted path runs in every test.
 """
 
-from seedance_lab.engine.client import Answer, Engine, Found, Seen, Ticket
+from seedance_lab.engine.client import Engine
+from seedance_lab.engine.download import PART
 from seedance_lab.engine.places import NAMES, Place, open_engine, place_of
+from seedance_lab.engine.platform import Charge, LivePrice
+from seedance_lab.engine.values import Answer, Found, Seen, Ticket
 
-__all__ = ["NAMES", "Answer", "Engine", "Found", "Place", "Seen", "Ticket", "open_engine", "place_of"]
+__all__ = [
+    "NAMES", "PART", "Answer", "Charge", "Engine", "Found", "LivePrice", "Place", "Seen", "Ticket", "open_engine",
+    "place_of",
+]  # fmt: skip

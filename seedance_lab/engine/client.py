@@ -1,8 +1,6 @@
-"""fal_client.AsyncClient with its wires in our hands, and what a study asks of it.
+"""What a study asks of the place where clips are made, by fal's own client.
 
-Only `submit` can cost money; everything else may be repeated. fal_client keeps its HTTP clients in private
-attributes; the four overrides of `_Client` are all that depends on them, and `tests/test_engine.py` fails
-when a new version moves them.
+Only `submit` can cost money; everything else may be repeated.
 """
 
 from __future__ import annotations
@@ -10,142 +8,31 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
-import hashlib
-import os
+import functools
+import json
 import random
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import fal_client
 import httpx
 from fal_client.auth import AuthCredentials
-from fal_client.client import AsyncCDNTokenManager, CDNToken
 
+from seedance_lab.engine.download import fetch_file
+from seedance_lab.engine.fal import Client
+from seedance_lab.engine.platform import API_URL, Platform
+from seedance_lab.engine.transport import TAKEN
+from seedance_lab.engine.values import Answer, Download, Found, Seen, Ticket
 from seedance_lab.errors import EngineError
-
-API_URL = "https://api.fal.ai/v1"
-"""fal's platform API. Source: fal.ai/docs, read 2026-11-23."""
 
 _ATTEMPTS = 4
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-_CHUNK = 1 << 18
-
-
-class Ticket(NamedTuple):
-    """What the service gave for a request that it took."""
-
-    request_id: str
-    urls: Mapping[str, str]
-    """`status_url`, `response_url`, `cancel_url`, used as returned and never built."""
-
-
-class Seen(NamedTuple):
-    """What a look at a request showed."""
-
-    state: Literal["queued", "running", "done"]
-    position: int | None = None
-    metrics: Mapping[str, Any] = {}
-    error: str | None = None
-    error_type: str | None = None
-
-
-class Answer(NamedTuple):
-    """What the model returned: its own status, headers and body."""
-
-    status: int
-    body: Any
-    headers: Mapping[str, str]
-
-    @property
-    def video_url(self) -> str | None:
-        """Where the video is; None when there is none."""
-        if not httpx.codes.is_success(self.status) or not isinstance(self.body, dict):
-            return None
-        video = self.body.get("video")
-        url = video.get("url") if isinstance(video, dict) else None
-        return url if isinstance(url, str) and url else None
-
-    def reason(self, seen: Seen) -> tuple[str, str | None]:
-        """Why there is no video: in words, and the service's own word for it."""
-        body = self.body if isinstance(self.body, dict) else {"detail": self.body}
-        detail = body.get("detail")
-        kind = body.get("error_type") or self.headers.get("x-fal-error-type") or seen.error_type
-        if isinstance(detail, list) and detail and isinstance(detail[0], dict):
-            said = (
-                f"{'.'.join(map(str, d.get('loc', [])[1:]))}: {d.get('msg')}".lstrip(": ") for d in detail
-            )
-            return "; ".join(said), detail[0].get("type") or kind
-        text = detail if isinstance(detail, str) else seen.error
-        return text or f"the service answered HTTP {self.status} without a video", kind
-
-
-class Found(NamedTuple):
-    """One request in the account's history."""
-
-    request_id: str
-    sent_at: dt.datetime | None
-    input: Mapping[str, Any] | None
-    output: Any = None
-
-
-class Download(NamedTuple):
-    """A file that came."""
-
-    sha256: str
-    size_bytes: int
-    seconds: float
-
-
-class _Client(fal_client.AsyncClient):
-    """fal's client, sending through transports that were handed to it.
-
-    `key` is held in a dataclass field that its repr leaves out.
-    """
-
-    def __init__(
-        self, credentials: AuthCredentials, with_key: httpx.AsyncClient, bare: httpx.AsyncClient
-    ) -> None:
-        super().__init__(key=None)
-        self.__dict__.update(_credentials=credentials, _with_key=with_key, _bare=bare, _tokens=None)
-
-    @property
-    async def _auth(self) -> AuthCredentials:
-        return self.__dict__["_credentials"]  # type: ignore[no-any-return]
-
-    @property
-    async def _client(self) -> httpx.AsyncClient:
-        return self.__dict__["_with_key"]  # type: ignore[no-any-return]
-
-    @property
-    async def _token_manager(self) -> AsyncCDNTokenManager:
-        if self.__dict__["_tokens"] is None:
-            self.__dict__["_tokens"] = _Tokens(self.__dict__["_credentials"], self.__dict__["_with_key"])
-        return self.__dict__["_tokens"]  # type: ignore[no-any-return]
-
-    @contextlib.asynccontextmanager
-    async def _cdn_client(self) -> AsyncIterator[httpx.AsyncClient]:
-        yield self.__dict__["_bare"]
-
-
-class _Tokens(AsyncCDNTokenManager):
-    """fal's upload tokens, asked for through our transport instead of a client of its own."""
-
-    def __init__(self, credentials: AuthCredentials, client: httpx.AsyncClient) -> None:
-        super().__init__(credentials)
-        self._http = client
-
-    async def _refresh_token(self) -> CDNToken:
-        response = await self._http.post(self._url, json={})
-        response.raise_for_status()
-        data = response.json()
-        return CDNToken(
-            token=data["token"],
-            token_type=data["token_type"],
-            base_upload_url=data["base_url"],
-            expires_at=dt.datetime.fromisoformat(data["expires_at"]),
-        )
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
+"""What reading JSON of another shape than expected raises."""
+_STREAM_TIMEOUT = httpx.Timeout(45.0, connect=10.0)
+"""The service writes a comment every 15 s; three of them missing means that nobody is there."""
+_LIFECYCLE = "X-Fal-Object-Lifecycle-Preference"
 
 
 class Engine:
@@ -157,7 +44,11 @@ class Engine:
         bare: Carries no key: for files. None: the open internet, by the environment's proxies.
         identity: What tells this engine from another of its kind.
         rebase: Makes a URL from an earlier session reachable (a served simulator may have moved).
+        can_stream: Whether status streams come as they are written.
         closing: What to close after the connections, in order.
+
+    Attributes:
+        platform: Prices, models and bills.
     """
 
     def __init__(
@@ -168,31 +59,42 @@ class Engine:
         bare: httpx.AsyncBaseTransport | None,
         identity: str,
         rebase: Callable[[str], str] = str,
+        can_stream: bool = True,
         closing: tuple[Callable[[], Awaitable[None]], ...] = (),
     ) -> None:
         headers = {"Authorization": credentials.header_value, "User-Agent": fal_client.client.USER_AGENT}
-        limits = httpx.Limits(max_connections=64, max_keepalive_connections=32)
+        limits = httpx.Limits(max_connections=48, max_keepalive_connections=8)
         timeout = httpx.Timeout(120.0, connect=10.0)
         self._http = httpx.AsyncClient(transport=transport, headers=headers, timeout=timeout, limits=limits)
         self._bare = httpx.AsyncClient(
-            transport=bare, timeout=httpx.Timeout(60.0, connect=10.0), follow_redirects=True
+            transport=bare, timeout=httpx.Timeout(60.0, connect=10.0), limits=limits, follow_redirects=True
         )
-        self._fal = _Client(credentials, self._http, self._bare)
+        self._fal = Client(credentials, self._http, self._bare)
+        self.platform = Platform(functools.partial(self._get, self._http))
         self.identity = identity
+        self.can_stream = can_stream
         self._rebase = rebase
         self._closing = closing
 
-    async def submit(self, endpoint_id: str, wire: Mapping[str, Any]) -> Ticket:
+    async def submit(
+        self, endpoint_id: str, wire: Mapping[str, Any], *, keep_s: float | None = None
+    ) -> Ticket:
         """The one call that can cost money: POST once.
+
+        Args:
+            endpoint_id: Of the model.
+            wire: The JSON body.
+            keep_s: Seconds that the service keeps the video; None for as long as it likes.
 
         Raises:
             NotSent: Nothing left this machine.
             Declined: The service did not take it.
             LostAnswer: It may have.
         """
-        handle = await self._fal.submit(endpoint_id, dict(wire))
-        urls = {name: getattr(handle, name) for name in ("status_url", "response_url", "cancel_url")}
-        return Ticket(handle.request_id, urls)
+        headers = {_LIFECYCLE: _lifecycle(keep_s)} if keep_s is not None else {}
+        TAKEN.set({})
+        handle = await self._fal.submit(endpoint_id, dict(wire), headers=headers)
+        return Ticket(handle.request_id, _urls(handle), _position(TAKEN.get()))
 
     def _handle(self, ticket: Ticket) -> fal_client.AsyncRequestHandle:
         urls = {name: self._rebase(url) for name, url in ticket.urls.items()}
@@ -200,9 +102,7 @@ class Engine:
 
     async def ticket(self, endpoint_id: str, request_id: str) -> Ticket:
         """The ticket of a request that is known by its id only."""
-        handle = await self._fal.get_handle(endpoint_id, request_id)
-        urls = {name: getattr(handle, name) for name in ("status_url", "response_url", "cancel_url")}
-        return Ticket(request_id, urls)
+        return Ticket(request_id, _urls(await self._fal.get_handle(endpoint_id, request_id)))
 
     async def status(self, ticket: Ticket) -> Seen:
         """Look once.
@@ -214,7 +114,7 @@ class Engine:
             try:
                 status = await self._handle(ticket).status()
                 break
-            except (fal_client.FalClientError, httpx.HTTPError, ValueError, KeyError) as error:
+            except (*_UNREADABLE, fal_client.FalClientError, httpx.HTTPError) as error:
                 code = getattr(error, "status_code", None)
                 if code == httpx.codes.NOT_FOUND:
                     return Seen(
@@ -229,7 +129,7 @@ class Engine:
             case fal_client.Queued(position=position):
                 return Seen("queued", position)
             case fal_client.Completed():
-                return Seen("done", None, status.metrics or {}, status.error, status.error_type)
+                return Seen("done", None, _metrics(status.metrics), status.error, status.error_type)
         return Seen("running")
 
     async def result(self, ticket: Ticket) -> Answer:
@@ -250,68 +150,77 @@ class Engine:
             body = response.text[:2000]
         return Answer(response.status_code, body, dict(response.headers))
 
-    async def cancel(self, ticket: Ticket) -> bool:
-        """Ask for the request to be taken back; True when the service agreed to try."""
+    async def stream(self, ticket: Ticket) -> Seen | None:
+        """Follow the status stream to the end; None when it broke off, or is not there."""
+        url = f"{self._rebase(ticket.urls['status_url'])}/stream"
         try:
-            await self._handle(ticket).cancel()
-        except (fal_client.FalClientError, httpx.HTTPError):
-            return False
-        return True
+            async with self._http.stream("GET", url, timeout=_STREAM_TIMEOUT) as response:
+                if not response.is_success:
+                    return None
+                async for line in response.aiter_lines():
+                    if line.startswith("data:") and (seen := _seen(json.loads(line[5:]))).state == "done":
+                        return seen
+        except (*_UNREADABLE, httpx.HTTPError, httpx.InvalidURL):
+            # Whatever it was, a look will tell.
+            return None
+        return None
 
-    async def upload(self, data: bytes, media_type: str, name: str) -> str:
+    async def cancel(self, ticket: Ticket) -> str:
+        """Ask for the request to be taken back.
+
+        Returns:
+            The service's word: `OK` (it was queued, nothing was begun), `CANCELLATION_REQUESTED` (it is running
+            and may still be made and billed), `ALREADY_COMPLETED`, `NOT_FOUND`; empty when there was no answer.
+        """
+        # Not by the handle's cancel(): it hides the answer, which says whether it may be billed.
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                response = await self._http.put(self._rebase(ticket.urls["cancel_url"]))
+            except (httpx.HTTPError, httpx.InvalidURL):
+                pass
+            else:
+                if response.status_code not in _TRANSIENT:
+                    with contextlib.suppress(ValueError, AttributeError):
+                        return str(response.json().get("status") or "")
+                    return ""
+            if attempt < _ATTEMPTS:
+                await _pause(attempt)
+        return ""
+
+    async def upload(self, data: bytes, media_type: str, name: str, *, keep_s: float | None = None) -> str:
         """Upload a picture (free, so it may be repeated) and return its URL.
+
+        Args:
+            data: The picture's bytes.
+            media_type: Such as `image/jpeg`.
+            name: For people.
+            keep_s: Seconds that the service keeps it; None for as long as it likes.
 
         Raises:
             EngineError: It could not be uploaded.
         """
+        kept = fal_client.StorageSettings(expires_in=round(keep_s)) if keep_s is not None else None
         try:
-            return await self._fal.upload(data, media_type, file_name=name)
+            return await self._fal.upload(data, media_type, file_name=name, lifecycle=kept)
         except (fal_client.FalClientError, httpx.HTTPError, KeyError, ValueError) as error:
             raise EngineError(f"The picture {name!r} could not be uploaded ({_short(error)}).") from error
 
-    async def download(self, url: str, to: Path) -> Download:
-        """Fetch a file to `to`, whole or not at all.
+    async def download(self, url: str, to: Path, *, size_bytes: int | None = None) -> Download:
+        """Fetch a file to `to`, whole or not at all; what came before a break is not fetched twice.
+
+        Args:
+            url: Of the file.
+            to: Where it is moved once it is whole.
+            size_bytes: Its length, where the service said it.
 
         Raises:
-            EngineError: It is not there, or did not come whole.
+            LinkGone: The service no longer has it there.
+            EngineError: It did not come whole.
             OSError: It cannot be written, such as on a full disk.
         """
-        part = to.with_name(f".{to.name}.part")
-        began = time.monotonic()
-        try:
-            for attempt in range(1, _ATTEMPTS + 1):
-                try:
-                    digest, size = await self._stream(self._rebase(url), part)
-                    break
-                except (httpx.HTTPError, httpx.InvalidURL, EngineError) as error:
-                    if attempt == _ATTEMPTS:
-                        raise EngineError(
-                            f"The video could not be downloaded ({_short(error)}). It is paid for and kept at the "
-                            "service for a while; run the plan again to fetch it."
-                        ) from error
-                    await _pause(attempt)
-            part.replace(to)
-        finally:
-            part.unlink(missing_ok=True)
-        return Download(digest, size, time.monotonic() - began)
-
-    async def _stream(self, url: str, part: Path) -> tuple[str, int]:
-        digest, size = hashlib.sha256(), 0
-        async with self._bare.stream("GET", url) as response:
-            if not response.is_success:
-                raise EngineError(f"HTTP {response.status_code}")
-            with part.open("wb") as file:
-                async for chunk in response.aiter_bytes(_CHUNK):
-                    file.write(chunk)
-                    digest.update(chunk)
-                    size += len(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            announced = response.headers.get("content-length")
-            encoded = "content-encoding" in response.headers
-            if not size or (announced and not encoded and int(announced) != size):
-                raise EngineError(f"{size} of {announced or '?'} bytes came")
-        return digest.hexdigest(), size
+        return await fetch_file(
+            self._bare, self._rebase(url), to, size_bytes, attempts=_ATTEMPTS, pause=_pause
+        )
 
     async def history(self, endpoint_id: str, *, since: dt.datetime, until: dt.datetime) -> list[Found]:
         """The account's requests to an endpoint that were sent in this window, all pages.
@@ -344,16 +253,17 @@ class Engine:
                     Found(
                         item["request_id"],
                         _time(item.get("sent_at")),
-                        item.get("json_input"),
+                        body if isinstance(body := item.get("json_input"), dict) else None,
                         item.get("json_output"),
                     )
                     for item in page["items"]
                 ]
-            except (ValueError, KeyError, TypeError) as error:
+            except _UNREADABLE as error:
                 raise EngineError("The account's history could not be understood.") from error
-            if not page.get("has_more") or not page.get("next_cursor"):
+            cursor = page.get("next_cursor") if page.get("has_more") else None
+            if not cursor or cursor == params.get("cursor"):
                 return found
-            params["cursor"] = page["next_cursor"]
+            params["cursor"] = cursor
 
     async def _get(
         self, client: httpx.AsyncClient, url: str, params: Mapping[str, Any] | None = None
@@ -390,6 +300,31 @@ def _is_json(response: httpx.Response) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _urls(handle: fal_client.AsyncRequestHandle) -> dict[str, str]:
+    return {name: getattr(handle, name) for name in ("status_url", "response_url", "cancel_url")}
+
+
+def _position(answer: Mapping[str, Any]) -> int | None:
+    position = answer.get("queue_position")
+    return position if isinstance(position, int) else None
+
+
+def _seen(status: Mapping[str, Any]) -> Seen:
+    """What an event of the status stream says."""
+    if status["status"] == "COMPLETED":
+        metrics = _metrics(status.get("metrics"))
+        return Seen("done", None, metrics, status.get("error"), status.get("error_type"))
+    return Seen("queued" if status["status"] == "IN_QUEUE" else "running", _position(status))
+
+
+def _metrics(told: Any) -> Mapping[str, Any]:
+    return told if isinstance(told, dict) else {}
+
+
+def _lifecycle(keep_s: float) -> str:
+    return json.dumps({"expiration_duration_seconds": round(keep_s)})
 
 
 async def _pause(attempt: int) -> None:

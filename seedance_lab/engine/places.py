@@ -13,8 +13,9 @@ import httpx
 from fal_client.auth import AuthCredentials, MissingCredentialsError, fetch_auth_credentials
 
 from seedance_lab import local
-from seedance_lab.engine.client import API_URL, Engine
-from seedance_lab.engine.transport import KeyGuard, OneShot, Router
+from seedance_lab.engine.client import Engine
+from seedance_lab.engine.platform import API_URL
+from seedance_lab.engine.transport import Apart, KeyGuard, OneShot, Paced, Router
 from seedance_lab.errors import EngineError, near
 
 NAMES = ("local", "fal")
@@ -27,6 +28,9 @@ _HISTORY_LAG_S = 15 * 60.0
 """fal does not say whether its history lists requests that are still under way. A clip takes one to two minutes
 and may wait for a slot; only after this long does absence mean that the request never arrived."""
 
+_FAL_PER_S = 10.0
+"""Source: fal's FAQ, 10 requests a second and user across endpoints; an old page, read 2026-11-23."""
+
 _SIMULATOR_KEY = AuthCredentials("Key", "local:simulator")  # no secret: a simulator takes any key
 
 
@@ -37,12 +41,14 @@ class Place:
     Attributes:
         name: `local`, `fal`, or the URL of a served simulator; what the journal records.
         free: Whether it charges nothing.
+        private: Whether nobody but this study uses it.
         most_wait_s: Longest pause between two looks.
         history_lag_s: How long after the sending a request may still be missing in the account's history.
     """
 
     name: str
     free: bool
+    private: bool
     most_wait_s: float
     history_lag_s: float
 
@@ -60,42 +66,55 @@ def place_of(name: str | None) -> Place:
     """
     name = name or os.environ.get(ENV) or "local"
     if name == "fal":
-        return Place("fal", free=False, most_wait_s=10.0, history_lag_s=_HISTORY_LAG_S)
+        return Place("fal", free=False, private=False, most_wait_s=10.0, history_lag_s=_HISTORY_LAG_S)
     if name == "local":
-        return Place("local", free=True, most_wait_s=0.5, history_lag_s=0.0)
+        return Place("local", free=True, private=True, most_wait_s=0.5, history_lag_s=0.0)
     parts = urlsplit(name) if isinstance(name, str) else None
     if parts and parts.scheme in {"http", "https"} and parts.hostname and parts.path in {"", "/"}:
         if parts.username or parts.password:
             raise EngineError("The engine's URL must not carry a password. Nothing was sent.")
-        return Place(name.rstrip("/"), free=True, most_wait_s=0.5, history_lag_s=0.0)
+        return Place(name.rstrip("/"), free=True, private=False, most_wait_s=10.0, history_lag_s=0.0)
     raise EngineError(
         f"engine={name!r} is not known; it is 'local' (free, the default), 'fal' (paid), or the URL of a served "
         f"simulator such as 'http://127.0.0.1:8000'.{near(str(name), NAMES)} Nothing was sent."
     )
 
 
-async def open_engine(place: Place, folder: Path, *, slots: int | None = None) -> Engine:
+async def open_engine(
+    place: Place, folder: Path, *, slots: int | None = None, requests_per_s: float | None = None
+) -> Engine:
     """Open the engine of a place.
 
     Args:
         place: From `place_of`.
         folder: Where the in-process simulator keeps its queue and files.
         slots: How many requests the in-process simulator works on at a time; None: one a core.
+        requests_per_s: Most HTTP requests a second, files not counted; None: fal's published 10, and no limit
+            for simulators.
 
     Raises:
         EngineError: No key, or nobody answers there. Nothing was sent.
     """
     if place.hosted:
-        return _open_fal()
+        return _open_fal(requests_per_s or _FAL_PER_S)
     if place.name == "local":
         # Results are kept for ever: they lie in the study's own folder, and a study may be resumed next week.
         service = local.Service(folder, slots=slots or os.cpu_count() or 2, retention_s=None)
         await service.start()
         asgi = httpx.ASGITransport(local.create_app(service))
-        return _simulator(asgi, IN_PROCESS, service.engine_id, (service.aclose,))
+        return _simulator(asgi, IN_PROCESS, service.engine_id, (service.aclose,), requests_per_s)
     identity = await _greet(place.name)
-    limits = httpx.Limits(max_connections=64, max_keepalive_connections=32)
-    return _simulator(httpx.AsyncHTTPTransport(limits=limits), place.name, identity, ())
+    return _simulator(_wires(place.name), place.name, identity, (), requests_per_s)
+
+
+def _wires(base: str) -> httpx.AsyncBaseTransport:
+    """Connections to a served simulator: few, for a pool looks at each of them at each request."""
+    is_tls = base.startswith("https:")  # without it, reading the world's certificates is 40 ms for nothing
+    few = httpx.Limits(max_connections=10, max_keepalive_connections=5)
+    return Apart(
+        httpx.AsyncHTTPTransport(limits=few, verify=is_tls),
+        httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=32), verify=is_tls),
+    )
 
 
 def _simulator(
@@ -103,13 +122,18 @@ def _simulator(
     base: str,
     identity: str,
     closing: tuple[Callable[[], Awaitable[None]], ...],
+    requests_per_s: float | None = None,
 ) -> Engine:
     router = Router(inner, base=base, prefixes=_prefixes())
     return Engine(
         credentials=_SIMULATOR_KEY,
-        transport=OneShot(router, submit_prefix=fal_client.client.QUEUE_URL_FORMAT),
+        transport=OneShot(
+            Paced(router, requests_per_s) if requests_per_s else router,
+            submit_prefix=fal_client.client.QUEUE_URL_FORMAT,
+        ),
         bare=router,
         identity=identity,
+        can_stream=base != IN_PROCESS,  # in process the whole stream would come at its end
         rebase=lambda url: _rebased(url, base),
         closing=closing,
     )
@@ -134,7 +158,7 @@ def _rebased(url: str, base: str) -> str:
     return url
 
 
-def _open_fal() -> Engine:
+def _open_fal(requests_per_s: float) -> Engine:
     if fal_client.auth.FAL_RUN_HOST != "fal.run":
         raise EngineError(
             f"FAL_RUN_HOST is {fal_client.auth.FAL_RUN_HOST!r}, which is not fal. Nothing was sent. Unset it, or "
@@ -147,7 +171,13 @@ def _open_fal() -> Engine:
             "engine='fal' needs a key, and none was found. Nothing was sent. Put it into the environment variable "
             "FAL_KEY (fal.ai/dashboard/keys), or use engine='local', which is free."
         ) from error
-    hosted = KeyGuard(fal_client.client.AsyncBackupDomainTransport())
+    if not all("!" <= letter <= "~" for letter in credentials.token):
+        # httpx would say so too, and show the key while it does.
+        raise EngineError(
+            "The key in FAL_KEY has a space, a line's end or another character that no key has. Nothing was sent. "
+            "Set it again (fal.ai/dashboard/keys)."
+        )
+    hosted = Paced(KeyGuard(fal_client.client.AsyncBackupDomainTransport()), requests_per_s)
     return Engine(
         credentials=credentials,
         transport=OneShot(hosted, submit_prefix=fal_client.client.QUEUE_URL_FORMAT),
@@ -159,7 +189,7 @@ def _open_fal() -> Engine:
 async def _greet(base: str) -> str:
     """Make sure that a simulator answers there, before a picture is sent to it; returns its id."""
     try:
-        async with httpx.AsyncClient(timeout=5.0) as client:
+        async with httpx.AsyncClient(timeout=5.0, verify=base.startswith("https:")) as client:
             answer = (await client.get(f"{base}/")).json()
             said, identity = str(answer["engine"]), str(answer["id"])
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:

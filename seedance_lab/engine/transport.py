@@ -8,14 +8,19 @@ fal_client does not know and therefore passes on.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
 from seedance_lab.errors import Declined, LostAnswer, NotSent
+
+TAKEN: ContextVar[dict[str, Any]] = ContextVar("TAKEN")
+"""The answer to the submission of this context, whole: fal_client's handle keeps only its ids."""
 
 FAL_HOSTS = frozenset(
     {"queue.fal.run", "fal.run", "queue.falrun.com", "falrun.com", "rest.fal.ai", "api.fal.ai"}
@@ -25,6 +30,8 @@ FAL_HOSTS = frozenset(
 _LATER = frozenset({httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS})
 _NEVER_LEFT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 _DEFAULT_WAIT_S = 2.0
+_OF_THE_BODY = frozenset({"content-length", "content-encoding", "transfer-encoding"})
+"""Headers that no longer fit a body that was read."""
 
 
 class OneShot(httpx.AsyncBaseTransport):
@@ -73,7 +80,8 @@ class OneShot(httpx.AsyncBaseTransport):
 def _judged(request: httpx.Request, response: httpx.Response, content: bytes) -> httpx.Response:
     status = response.status_code
     body = _json(content)
-    if status >= httpx.codes.INTERNAL_SERVER_ERROR:
+    is_full = isinstance(body, dict) and body.get("error_type") == "insufficient_storage"  # a simulator's disk
+    if status >= httpx.codes.INTERNAL_SERVER_ERROR and not is_full:
         # The provider may have received it: a 502 here comes from the gateway, behind which work has begun.
         raise LostAnswer(f"{request.url.host} answered HTTP {status}. It may have received the request.")
     if not response.is_success:
@@ -89,6 +97,8 @@ def _judged(request: httpx.Request, response: httpx.Response, content: bytes) ->
         )
     urls = _app_urls(request.url, body["request_id"])
     whole = {**urls, **{k: v for k, v in body.items() if v is not None}}
+    if (taken := TAKEN.get(None)) is not None:
+        taken.update(whole)
     return httpx.Response(status, headers=_plain_headers(response), json=whole, request=request)
 
 
@@ -138,7 +148,11 @@ def _retry_after(response: httpx.Response) -> float:
 
 
 class KeyGuard(httpx.AsyncBaseTransport):
-    """Takes the key off every request that does not go to one of the service's own hosts over TLS."""
+    """Keeps the key between us and the service.
+
+    It is taken off every request that does not go to one of the service's own hosts over TLS, and out of every
+    answer that repeats it in an error: what the service says of an error is written down in many places.
+    """
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
         self._inner = inner
@@ -147,11 +161,82 @@ class KeyGuard(httpx.AsyncBaseTransport):
         """Pass on, with or without the key."""
         if request.url.scheme != "https" or request.url.host not in FAL_HOSTS:
             request.headers.pop("authorization", None)
+        response = await self._inner.handle_async_request(request)
+        if response.is_success or "authorization" not in request.headers:
+            return response
+        try:
+            return _without_key(response, await response.aread(), request.headers["authorization"])
+        finally:
+            await response.aclose()
+
+    async def aclose(self) -> None:
+        """Close the inner transport."""
+        await self._inner.aclose()
+
+
+def _without_key(response: httpx.Response, content: bytes, header: str) -> httpx.Response:
+    """The same answer, with `***` wherever it had the key, or the secret half of it."""
+    key = header.partition(" ")[2]
+    secrets = [part for part in (key, key.partition(":")[2]) if part]
+    said = [(k, v) for k, v in response.headers.multi_items() if k.lower() not in _OF_THE_BODY]
+    for secret in secrets:
+        content = content.replace(secret.encode(), b"***")
+        said = [(name, value.replace(secret, "***")) for name, value in said]
+    return httpx.Response(
+        response.status_code, headers=said, content=content, extensions=response.extensions
+    )
+
+
+class Paced(httpx.AsyncBaseTransport):
+    """Lets so many requests a second through, evenly; the others wait their turn.
+
+    Args:
+        inner: Does the sending.
+        per_s: Requests a second.
+    """
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, per_s: float) -> None:
+        self._inner = inner
+        self._apart_s = 1 / per_s
+        self._next = 0.0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass on, in turn."""
+        now = asyncio.get_running_loop().time()
+        turn = max(now, self._next)
+        self._next = turn + self._apart_s
+        if turn > now:
+            await asyncio.sleep(turn - now)
         return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close the inner transport."""
         await self._inner.aclose()
+
+
+class Apart(httpx.AsyncBaseTransport):
+    """Keeps status streams, which last, in a pool of their own.
+
+    A pool looks at every connection it has at every request: sixteen streams among eight connections doubled
+    the CPU time of all the others.
+
+    Args:
+        inner: Sends everything else.
+        streams: Sends what is streamed.
+    """
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, streams: httpx.AsyncBaseTransport) -> None:
+        self._inner, self._streams = inner, streams
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Pass on, to one or the other."""
+        transport = self._streams if request.url.path.endswith("/status/stream") else self._inner
+        return await transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close both."""
+        await self._inner.aclose()
+        await self._streams.aclose()
 
 
 class Router(httpx.AsyncBaseTransport):

@@ -28,16 +28,19 @@ from seedance_lab.local import (
     history_routes,
     platform_routes,
     queue_routes,
+    settings_routes,
     shapes,
     status_routes,
     storage_routes,
 )
+from seedance_lab.local.disk import FullError
 from seedance_lab.local.faults import Faults
 from seedance_lab.local.faulty import Faulty
+from seedance_lab.local.keys import Keys
 from seedance_lab.local.proxy import Proxy
 from seedance_lab.local.renderer import IDENTITY
 from seedance_lab.local.service import Service
-from seedance_lab.local.wire import Gate, HttpError, reply
+from seedance_lab.local.wire import Gate, HttpError, infrastructure_error, reply
 
 _IDENTITY = documents.Operation("Who this is", {200: shapes.Identity}, needs_key=False)
 
@@ -51,21 +54,33 @@ class _App(FastAPI):
         return Faulty(super().build_middleware_stack(), self.faults)
 
 
-def create_app(service: Service, *, hosts: Collection[str] = (), admin: bool = False) -> FastAPI:
+def create_app(
+    service: Service, *, hosts: Collection[str] = (), admin: bool = False, keys: Collection[str] = ()
+) -> FastAPI:
     """The application of one service.
 
     Args:
         service: Started by the caller, before the first request.
         hosts: Host names to answer to, besides the loopback ones and the in-process one.
         admin: Whether callers may ask for faults and move the clock.
+        keys: The keys that are good, each `ID:SECRET`, all of one account; none for any.
+
+    Raises:
+        EngineError: A key is none.
     """
     app = _App(title=IDENTITY, version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None)
     app.faults = service.faults
+    app.state.keys = Keys(keys)
     app.add_middleware(Proxy)
     app.add_middleware(Gate, hosts=hosts)
 
     @app.exception_handler(HttpError)
     async def refused(_: Request, error: HttpError) -> Response:
+        return reply(error.body, error.status, error.headers)
+
+    @app.exception_handler(FullError)
+    async def full(_: Request, said: FullError) -> Response:
+        error = infrastructure_error(507, str(said), "insufficient_storage", needs_retry=False)
         return reply(error.body, error.status, error.headers)
 
     @app.exception_handler(EngineError)
@@ -83,7 +98,14 @@ def create_app(service: Service, *, hosts: Collection[str] = (), admin: bool = F
     async def identity() -> Response:
         return reply({"engine": IDENTITY, "id": service.engine_id, "version": __version__})
 
-    for routes in (status_routes, queue_routes, storage_routes, platform_routes, history_routes):
+    for routes in (
+        status_routes,
+        queue_routes,
+        storage_routes,
+        platform_routes,
+        history_routes,
+        settings_routes,
+    ):
         app.include_router(routes.router(service))
     app.openapi = documents.describe(app)  # type: ignore[method-assign]  # FastAPI's documented way
     if admin:

@@ -17,7 +17,7 @@ import filelock
 
 from seedance_lab.errors import EngineError
 
-_VERSION = 2
+_VERSION = 3
 _FIRST = """
 CREATE TABLE engine (id TEXT NOT NULL);
 CREATE TABLE requests (
@@ -49,6 +49,21 @@ CREATE TABLE webhooks (
     url TEXT NOT NULL, base TEXT NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, ended TEXT
 );
 CREATE INDEX webhooks_pending ON webhooks (request_id) WHERE ended IS NULL;
+"""
+# Whether an old clip was ever fetched is not known, so it counts as one that was not.
+_THIRD = """
+ALTER TABLE engine ADD COLUMN lifecycle TEXT;
+ALTER TABLE requests ADD COLUMN clip_s REAL;
+ALTER TABLE requests ADD COLUMN keeps_io INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE files ADD COLUMN is_clip INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE files ADD COLUMN fetched_at REAL;
+ALTER TABLE files ADD COLUMN expires_at REAL;
+ALTER TABLE files ADD COLUMN removed_at REAL;
+UPDATE files SET is_clip = 1 WHERE file_id IN (SELECT replace(request_id, '-', '') FROM requests);
+CREATE INDEX files_removable ON files (created_at)
+    WHERE removed_at IS NULL AND size IS NOT NULL AND (is_clip = 0 OR fetched_at IS NOT NULL);
+CREATE INDEX files_expiring ON files (expires_at) WHERE removed_at IS NULL AND expires_at IS NOT NULL;
+CREATE INDEX requests_unkept ON requests (ended_at) WHERE keeps_io = 0 AND output IS NOT NULL;
 """
 
 
@@ -164,8 +179,8 @@ class Database:
             )
         if version == _VERSION:
             return
-        db.executescript(f"BEGIN;{_FIRST if version == 0 else ''}{_SECOND}")
+        db.executescript(f"BEGIN;{''.join((_FIRST, _SECOND, _THIRD)[version:])}")
         if version == 0:
-            db.execute("INSERT INTO engine VALUES (?)", [str(uuid.uuid4())])
+            db.execute("INSERT INTO engine (id) VALUES (?)", [str(uuid.uuid4())])
         db.execute(f"PRAGMA user_version={_VERSION}")
         db.execute("COMMIT")

@@ -23,6 +23,8 @@ from seedance_lab.local.faults import Faults, Rule
 from seedance_lab.local.proxy import PATH, PREFIXES, TARGET
 from seedance_lab.local.renderer import Job, Rendered, Renderer, RenderError
 
+SPOILED = "seedance_lab.spoiled"
+"""In the scope of a request whose answer will not be what the application says."""
 _PIECES = 16
 _ROUTES = [
     (step, method, re.compile(pattern))
@@ -99,7 +101,7 @@ class Faulty:
             else:
                 body.extend(message.get("body", b""))
 
-        await self._app(scope, receive, keep)
+        await self._app({**scope, SPOILED: True}, receive, keep)
         return _Answer(start["status"], list(start.get("headers", [])), bytes(body))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import filecmp
 import hashlib
-import mimetypes
 import re
 import secrets
 import shutil
@@ -18,6 +17,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from seedance_lab.local.disk import Disk
 from seedance_lab.local.records import FileRecord
 from seedance_lab.local.store import Store
 
@@ -25,6 +25,7 @@ ROUTE = "/cdn/files"
 MAX_FILE_BYTES = 1024**3
 _OWN_URL = re.compile(r"^/cdn/files/([0-9a-f]{32})(?:/[^/]*)?$")
 _NAME_MAX = 100
+_PICTURES = ("image_url", "end_image_url")
 
 
 class TooLargeError(Exception):
@@ -39,58 +40,86 @@ class WrittenError(Exception):
     """A file never changes once it is complete."""
 
 
+class GoneError(Exception):
+    """It was removed while its bytes arrived."""
+
+
 class Files:
     """Saves and finds files.
 
     Args:
         store: Keeps the records; gives the folders.
         clock: Seconds since the epoch.
+        disk: Counts what is held, and makes room.
     """
 
-    def __init__(self, store: Store, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, clock: Callable[[], float], disk: Disk) -> None:
         self._store = store
         self._clock = clock
+        self._disk = disk
 
     def path(self, file: FileRecord) -> Path:
         """Where its bytes are."""
-        return self._store.files / (file.file_id + _suffix(file.content_type))
+        return self._disk.path(file)
 
-    def open(self, name: str, content_type: str) -> FileRecord:
-        """Announce a file that will be written by whoever has its `secret`."""
-        file = self._record(name, content_type, secret=secrets.token_hex(16))
+    def open(self, name: str, content_type: str, lifetime_s: float | None = None) -> FileRecord:
+        """Announce a file that will be written by whoever has its `secret`; it is to be had for so many seconds."""
+        file = self._record(name, content_type, lifetime_s, secret=secrets.token_hex(16))
         self._store.put_file(file)
         return file
 
     def find(self, file_id: str) -> FileRecord | None:
-        """A complete file."""
+        """A complete file that can be had."""
         file = self._store.find_file(file_id)
-        return file if file is not None and file.size is not None else None
+        return file if file is not None and file.is_there(self._clock()) else None
 
     def announced(self, file_id: str, secret: str) -> FileRecord | None:
         """An announced file, for whoever knows its secret."""
         file = self._store.find_file(file_id)
         if file is None or file.secret is None or not secrets.compare_digest(file.secret, secret):
             return None
-        return file
+        is_gone = file.removed_at is not None or (file.size is not None and file.is_expired(self._clock()))
+        return None if is_gone else file
 
     def find_url(self, url: str) -> FileRecord | None:
-        """The complete file that this URL names, whatever host and port the engine had at that time.
+        """The complete file that this URL names, for a request: an expired one too, if it was sent in time.
 
-        The id is unguessable, so whoever knows it was given it by this engine.
+        Whatever host and port the engine had at that time: the id is unguessable, so whoever knows it was given
+        it by this engine.
         """
-        parts = urllib.parse.urlsplit(url)
-        match = _OWN_URL.match(parts.path)
-        return self.find(match[1]) if match and parts.scheme in {"http", "https"} else None
+        file = self._store.find_file(_own_id(url))
+        if file is None or file.size is None or file.removed_at is not None:
+            return None
+        return file if self._disk.is_needed(file.file_id) or not file.is_expired(self._clock()) else None
+
+    def needed_by(self, arguments: object, sent_at: float) -> tuple[str, ...]:
+        """Ids of the uploads that a request names which was sent at this moment, in seconds since the epoch."""
+        if not isinstance(arguments, dict):
+            return ()
+        urls = [url for name in _PICTURES if isinstance(url := arguments.get(name), str)]
+        found = [self._store.find_file(file_id) for file_id in {_own_id(url) for url in urls} if file_id]
+        return tuple(
+            file.file_id
+            for file in found
+            if file is not None and file.removed_at is None and not file.is_expired(sent_at)
+        )
 
     async def save(
-        self, chunks: AsyncIterator[bytes], name: str, content_type: str, *, limit: int = MAX_FILE_BYTES
+        self,
+        chunks: AsyncIterator[bytes],
+        name: str,
+        content_type: str,
+        lifetime_s: float | None = None,
+        *,
+        limit: int = MAX_FILE_BYTES,
     ) -> FileRecord:
-        """Save a new file.
+        """Save a new file, to be had for so many seconds; None for ever.
 
         Raises:
             TooLargeError: There are more than `limit` bytes.
+            FullError: There is no room for it.
         """
-        return await self.fill(self._record(name, content_type), chunks, limit=limit)
+        return await self.fill(self._record(name, content_type, lifetime_s), chunks, limit=limit)
 
     async def fill(
         self, file: FileRecord, chunks: AsyncIterator[bytes], *, limit: int = MAX_FILE_BYTES
@@ -99,18 +128,34 @@ class Files:
 
         Raises:
             TooLargeError: There are more than `limit` bytes.
+            FullError: There is no room for it.
             WrittenError: It has other bytes already. (The same ones again are a repeated request.)
+            GoneError: It was removed meanwhile.
         """
         part, path = self._store.scratch / secrets.token_hex(16), self.path(file)
         try:
-            size, _ = await _write(part, chunks, limit)
-            if file.size is None:
-                part.replace(path)
-            elif not filecmp.cmp(part, path, shallow=False):
-                raise WrittenError
+            with self._disk.arriving() as arriving:
+                size, _ = await _write(part, arriving.counted(chunks), limit)
+                file = self._store.find_file(file.file_id) or file  # as it is by now
+                if file.removed_at is not None:
+                    raise GoneError
+                if file.size is None:
+                    part.replace(path)
+                    file = self._complete(file, size)
+                    arriving.keep()
+                elif not path.is_file():
+                    raise GoneError
+                elif not filecmp.cmp(part, path, shallow=False):
+                    raise WrittenError
         finally:
             part.unlink(missing_ok=True)
-        file = file._replace(size=size)
+        return file
+
+    def _complete(self, file: FileRecord, size: int) -> FileRecord:
+        """Note that its bytes are there. Its time runs from now on."""
+        now = self._clock()
+        ends = None if file.expires_at is None else now + (file.expires_at - file.created_at)
+        file = file._replace(size=size, created_at=now, expires_at=ends)
         self._store.put_file(file)
         return file
 
@@ -121,15 +166,23 @@ class Files:
 
         Raises:
             TooLargeError: There are more than `limit` bytes.
+            FullError: There is no room for it.
+            GoneError: The upload was removed meanwhile.
         """
-        folder = self._parts(file)
+        folder = self._disk.parts(file)
         folder.mkdir(exist_ok=True)
-        arriving = folder / f"{number}.{secrets.token_hex(4)}"
+        part = folder / f"{number}.{secrets.token_hex(4)}"
         try:
-            _, digest = await _write(arriving, chunks, limit)
-            arriving.replace(folder / str(number))
+            with self._disk.arriving() as arriving:
+                size, digest = await _write(part, arriving.counted(chunks), limit)
+                try:
+                    part.replace(folder / str(number))
+                except FileNotFoundError as error:  # its folder went
+                    raise GoneError from error
+                arriving.keep()
+                self._disk.note_part(file, str(number), size)
         finally:
-            arriving.unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
         return f'"{digest}"'
 
     def join_parts(self, file: FileRecord, numbers: Iterable[int]) -> FileRecord:
@@ -139,7 +192,7 @@ class Files:
             UnfinishedError: A part is missing.
             TooLargeError: Together they are more than `MAX_FILE_BYTES`.
         """
-        parts = [self._parts(file) / str(number) for number in sorted(set(numbers))]
+        parts = [self._disk.parts(file) / str(number) for number in sorted(set(numbers))]
         if not parts or not all(part.is_file() for part in parts):
             raise UnfinishedError
         size = sum(part.stat().st_size for part in parts)
@@ -151,28 +204,27 @@ class Files:
                 with part.open("rb") as source:
                     shutil.copyfileobj(source, target)
         whole.replace(self.path(file))
-        file = file._replace(size=size)
-        self._store.put_file(file)
-        shutil.rmtree(self._parts(file), ignore_errors=True)
+        self._disk.take(size)
+        file = self._complete(file, size)
+        self._disk.drop_parts(file)
         return file
 
     def output(self, request_id: str) -> FileRecord:
         """The record of a request's clip, the same on every attempt; its bytes come later."""
-        return FileRecord(request_id.replace("-", ""), "video.mp4", "video/mp4", None, None, self._clock())
+        file_id = request_id.replace("-", "")
+        return FileRecord(file_id, "video.mp4", "video/mp4", None, None, self._clock(), is_clip=1)
 
     def scratch(self) -> Path:
         """A path for a file that lives no longer than its request."""
         return self._store.scratch / secrets.token_hex(16)
 
-    def _parts(self, file: FileRecord) -> Path:
-        return self._store.files / f"{file.file_id}.parts"
-
-    def _record(self, name: str, content_type: str, *, secret: str | None = None) -> FileRecord:
-        file_id = secrets.token_hex(16)
-        kind = content_type.split(";")[0].strip().lower()
-        return FileRecord(
-            file_id, plain_name(name), kind or "application/octet-stream", None, secret, self._clock()
-        )
+    def _record(
+        self, name: str, content_type: str, lifetime_s: float | None, *, secret: str | None = None
+    ) -> FileRecord:
+        now = self._clock()
+        kind = content_type.split(";")[0].strip().lower() or "application/octet-stream"
+        ends = None if lifetime_s is None else now + lifetime_s
+        return FileRecord(secrets.token_hex(16), plain_name(name), kind, None, secret, now, expires_at=ends)
 
 
 def url_path(file: FileRecord) -> str:
@@ -196,9 +248,15 @@ def describe(file: FileRecord, base: str) -> dict[str, Any]:
     }
 
 
-def _suffix(content_type: str) -> str:
-    guessed = mimetypes.guess_extension(content_type)
-    return guessed if guessed and re.fullmatch(r"\.[a-z0-9]{1,8}", guessed) else ".bin"
+def _own_id(url: str) -> str:
+    """The id in a URL of ours; empty in any other."""
+    if not url[:6].lower().startswith(("http:", "https:")):  # what is inside a data URI is not looked through
+        return ""
+    try:
+        match = _OWN_URL.match(urllib.parse.urlsplit(url).path)
+    except ValueError:
+        return ""
+    return match[1] if match else ""
 
 
 async def _write(path: Path, chunks: AsyncIterator[bytes], limit: int) -> tuple[int, str]:

@@ -57,7 +57,7 @@ _BILLING = Operation(
     [ENDPOINT_IDS, REQUEST_IDS, *WINDOW, *PAGE],
 )
 _USAGE = Operation(
-    "What was used, over time or in sum",
+    "What was used, oldest first: so many stretches of time a page, and the whole sum with each",
     {200: Usage, **REFUSALS},
     [
         ENDPOINT_IDS,
@@ -65,6 +65,7 @@ _USAGE = Operation(
         query("timeframe", "How long a stretch is; a day unless said", enum=list(_FRAMES)),
         query("timezone", "Where days begin; UTC unless said"),
         *WINDOW,
+        *PAGE,
     ],
 )
 
@@ -132,19 +133,27 @@ def router(service: Service) -> APIRouter:
         need_key(request)
         frame = chosen(request, "timeframe", _FRAMES, "day")
         zone = _zone(request.query_params.get("timezone") or "UTC")
+        asked = page(request)
         start, end = window(request, service.clock(), _DAY_S)
         wanted = listed(request, "expand")
         lines = service.store.usage(endpoint_ids=listed(request, "endpoint_id"), start=start, end=end)
         body: dict[str, Any] = {"next_cursor": None, "has_more": False}
         method = {"auth_method": "api_key"} if "auth_method" in wanted else {}
         if "time_series" in wanted or "summary" not in wanted:
-            stretches: dict[str, list[UsageLine]] = {}
+            stretches: dict[float, list[UsageLine]] = {}
             for line in lines:
-                stretches.setdefault(_bucket(line.minute * 60.0, frame, zone), []).append(line)
+                begins = _bucket(line.minute * 60.0, frame, zone).timestamp()
+                stretches.setdefault(begins, []).append(line)
+            left = [begins for begins in sorted(stretches) if asked.after is None or begins > asked.after[0]]
+            shown, more = left[: asked.limit], len(left) > asked.limit
             body["time_series"] = [
-                {"bucket": bucket, "results": _summed(stretches[bucket], method)}
-                for bucket in sorted(stretches)
+                {
+                    "bucket": dt.datetime.fromtimestamp(begins, zone).isoformat(),
+                    "results": _summed(stretches[begins], method),
+                }
+                for begins in shown
             ]
+            body |= {"next_cursor": cursor(shown[-1]) if more else None, "has_more": more}
         if "summary" in wanted:
             body["summary"] = _summed(lines, method)
         return reply(body)
@@ -180,8 +189,8 @@ def _item(service: Service, record: Record, base: str | None) -> dict[str, Any]:
         "duration": _took(record),
     }
     if base is not None:
-        item["json_input"] = json.loads(record.input)
-        item["json_output"] = service.output(record, base)
+        item["json_input"] = json.loads(record.input) if record.keeps_io else None
+        item["json_output"] = service.output(record, base) if record.keeps_io else None
     return item
 
 
@@ -228,7 +237,7 @@ def _zone(name: str) -> dt.tzinfo:
         raise bad("timezone is a name such as Europe/Berlin") from error
 
 
-def _bucket(seconds: float, frame: str, zone: dt.tzinfo) -> str:
+def _bucket(seconds: float, frame: str, zone: dt.tzinfo) -> dt.datetime:
     """The beginning of the stretch that a moment is in."""
     moment = dt.datetime.fromtimestamp(seconds, zone).replace(second=0, microsecond=0)
     if frame != "minute":
@@ -239,4 +248,4 @@ def _bucket(seconds: float, frame: str, zone: dt.tzinfo) -> str:
         moment -= dt.timedelta(days=moment.weekday())
     if frame == "month":
         moment = moment.replace(day=1)
-    return moment.isoformat()
+    return moment

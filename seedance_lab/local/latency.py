@@ -111,15 +111,21 @@ class Pace:
 
 
 def parse(spec: str, *, speed: float = 1.0, seed: int = 0) -> Pace | None:
-    """The pace by its name: `instant` (None: as fast as it renders) or `model`.
+    """The pace by its name: `instant` (None: as fast as it renders), `model`, or seconds that every clip takes.
 
     Raises:
         EngineError: No such name, or no such speed.
     """
+    try:
+        seconds = float(spec)
+    except ValueError:
+        seconds = math.nan
+    if 0 <= seconds < math.inf:
+        return Pace(speed=speed, latency=Latency(seconds, 0.0, "as asked for"), queue_s=0.0, spread=0.0)
     if spec not in NAMES:
         raise EngineError(
-            f"latency={spec!r} is not known; it is {' or '.join(map(repr, NAMES))}.{near(spec, NAMES)} "
-            "Nothing was sent."
+            f"latency={spec!r} is not known; it is {' or '.join(map(repr, NAMES))}, or a number of seconds."
+            f"{near(spec, NAMES)} Nothing was sent."
         )
     pace = Pace(speed=speed, seed=seed)
     return pace if spec == "model" else None

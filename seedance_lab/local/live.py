@@ -27,8 +27,8 @@ class Live:
     """
 
     __slots__ = (
-        "done", "endpoint_id", "has_webhook", "logs", "low", "request_id", "seq", "start_by", "started_at",
-        "stop", "task", "timer",
+        "done", "endpoint_id", "has_webhook", "logs", "low", "needs", "request_id", "seq", "start_by",
+        "started_at", "stop", "task", "timer",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +46,7 @@ class Live:
         self.low = low
         self.start_by = start_by
         self.has_webhook = has_webhook
+        self.needs: tuple[str, ...] = ()
         self.logs: list[dict[str, Any]] = []
         self.started_at: float | None = None
         self.task: asyncio.Task[None] | None = None

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from seedance_lab.local.lifecycle import LONGEST_S
 from seedance_lab.local.shapes import Shape
 
 Kind = Literal[
@@ -90,6 +91,27 @@ class Estimate(Shape):
     estimate_type: Literal["historical_api_price", "unit_price"]
     total_cost: float
     currency: Literal["USD"]
+
+
+class AccessRule(Shape):
+    """What one user may do with a file."""
+
+    user: str
+    decision: Literal["allow", "forbid", "hide"]
+
+
+class Access(Shape):
+    """Who may have a file; here it binds nobody."""
+
+    default: Literal["allow", "forbid", "hide"] = "allow"
+    rules: list[AccessRule] = Field(default_factory=list)
+
+
+class StorageSettings(Shape):
+    """How long files are to be had, and by whom; null for ever and for everybody."""
+
+    expiration_duration_seconds: int | None = Field(None, ge=1, le=LONGEST_S)
+    initial_acl: Access | None = None
 
 
 class HistoryRow(Shape):

@@ -108,7 +108,7 @@ class WorkerPool:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env=_environment(),
+                env=surroundings(),
                 start_new_session=True,
             )
         self._all.add(process)
@@ -188,8 +188,8 @@ def _log_file(path: Path) -> Iterator[BinaryIO]:
         yield file
 
 
-def _environment() -> dict[str, str]:
-    """Ours, and the place of this package when it is used from a checkout without being installed."""
+def surroundings() -> dict[str, str]:
+    """A child's environment: ours, and the place of this package when it is used without being installed."""
     environment = dict(os.environ)
     root = Path(__file__).parents[2]
     if root.name not in {"site-packages", "dist-packages"}:

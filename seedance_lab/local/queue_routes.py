@@ -15,6 +15,7 @@ from starlette.responses import Response
 from seedance_lab.endpoints import ENDPOINTS, Endpoint, VideoOutput
 from seedance_lab.local.addresses import APPS, is_same_app, owner_and_app, urls
 from seedance_lab.local.documents import MISSING, MODEL_ERRORS, Operation, add, header, query
+from seedance_lab.local.lifecycle import LIFECYCLE
 from seedance_lab.local.live import CANCELLED, TIMED_OUT
 from seedance_lab.local.records import Record
 from seedance_lab.local.service import Service
@@ -39,12 +40,14 @@ _HEADERS = [
         "X-Fal-Request-Start-Timeout", "Seconds within which work on it must begin", pattern=r"^[1-9]\d{0,5}$"
     ),
     header("X-Fal-Queue-Priority", "`low` goes behind everything else", enum=["normal", "low"]),
+    header("X-Fal-Store-IO", "`0` keeps input and output out of the history", enum=["0", "1"]),
+    LIFECYCLE,
 ]
 _QUERY = [
     query("fal_webhook", "Where its end is to be told", format="uri", pattern=r"^https?://[a-z]+\.example/$"),
     query("fal_max_queue_length", "Declined when more wait", type="integer", minimum=0, maximum=99_999),
 ]
-_DECLINED = {400: Refusal, 403: Refusal, 413: Refusal, 429: Refusal}
+_DECLINED = {400: Refusal, 403: Refusal, 413: Refusal, 429: Refusal, 507: Refusal}
 
 
 def router(service: Service) -> APIRouter:
@@ -73,7 +76,8 @@ def router(service: Service) -> APIRouter:
         endpoint = _endpoint(app, request)
         _check_balance(service)
         check_queue(request, service.n_queued)
-        options = read_options(request)
+        options = read_options(request, service.store)
+        service.disk.make_room()
         request_id, position = service.submit(endpoint, await read_json(request), options)
         body = {
             "status": "IN_QUEUE",
@@ -87,7 +91,8 @@ def router(service: Service) -> APIRouter:
     async def run(request: Request, app: str) -> Response:
         endpoint = _endpoint(app, request)
         _check_balance(service)
-        options = read_options(request)._replace(webhook=None, low=False)
+        options = read_options(request, service.store)._replace(webhook=None, low=False)
+        service.disk.make_room()
         arguments = await read_json(request)
         if not service.has_room():
             raise infrastructure_error(
@@ -144,7 +149,7 @@ def _submission(endpoint: Endpoint) -> Operation:
 
 def _run(endpoint: Endpoint) -> Operation:
     answers = {200: VideoOutput, **_DECLINED, **MODEL_ERRORS, 503: Refusal}
-    return Operation(f"Run and wait: {endpoint.name}", answers, _HEADERS[:1], endpoint.input)
+    return Operation(f"Run and wait: {endpoint.name}", answers, [_HEADERS[0], *_HEADERS[2:]], endpoint.input)
 
 
 def _endpoint(app: str, request: Request) -> Endpoint:

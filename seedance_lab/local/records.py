@@ -8,7 +8,11 @@ from typing import NamedTuple
 
 
 class Record(NamedTuple):
-    """One request as stored. Times are seconds since the epoch; JSON columns are text."""
+    """One request as stored. Times are seconds since the epoch; JSON columns are text.
+
+    `clip_s` is how long its clip is to be had, in seconds, None for ever; `keeps_io` is 0 when its input and
+    output belong to no history.
+    """
 
     seq: int
     request_id: str
@@ -25,6 +29,8 @@ class Record(NamedTuple):
     input: str
     output: str | None
     logs: str | None
+    clip_s: float | None
+    keeps_io: int
 
 
 class Outcome(NamedTuple):
@@ -59,12 +65,16 @@ class Options(NamedTuple):
         start_timeout_s: It fails unless work on it began within so many seconds.
         webhook: Where its end is to be told.
         base: Where its caller reaches the engine, for the URLs in the webhook's body.
+        clip_s: How long its clip is to be had, in seconds; None for ever.
+        keeps_io: Whether its input and output are kept for the history.
     """
 
     low: bool = False
     start_timeout_s: float | None = None
     webhook: str | None = None
     base: str = ""
+    clip_s: float | None = None
+    keeps_io: bool = True
 
 
 PLAIN = Options()
@@ -123,7 +133,20 @@ class UsageLine(NamedTuple):
 
 
 class FileRecord(NamedTuple):
-    """A file as stored. `size` is None until all its bytes are there; `secret` lets its owner write it."""
+    """A file as stored. Times are seconds since the epoch.
+
+    Attributes:
+        file_id: Unguessable; of a clip, its request's id.
+        name: In its URL.
+        content_type: As its uploader said.
+        size: In bytes; None until all of them are there.
+        secret: Lets its owner write it; None when nobody may.
+        created_at: Of a clip, when it was finished.
+        is_clip: Whether the engine made it; else it was uploaded.
+        fetched_at: When its last byte was first handed to a client; None before.
+        expires_at: From when on it is no longer to be had; None for ever.
+        removed_at: When its bytes were given up; the record stays.
+    """
 
     file_id: str
     name: str
@@ -131,6 +154,18 @@ class FileRecord(NamedTuple):
     size: int | None
     secret: str | None
     created_at: float
+    is_clip: int = 0
+    fetched_at: float | None = None
+    expires_at: float | None = None
+    removed_at: float | None = None
+
+    def is_there(self, now: float) -> bool:
+        """Whether it can be had."""
+        return self.size is not None and self.removed_at is None and not self.is_expired(now)
+
+    def is_expired(self, now: float) -> bool:
+        """Whether it was to be had until now at most."""
+        return self.expires_at is not None and self.expires_at <= now
 
 
 def as_json(value: object) -> str:

@@ -2,7 +2,8 @@
 
 Plain http, or TLS with a certificate of its own (`tls`); how clients then find it is in `environment`.
 
-`python -m seedance_lab.local.serve --folder DIR --stub` is for tests; people use `seedance-lab serve`.
+`python -m seedance_lab.local.serve --folder DIR --stub` is for programs (`served`); people use `seedance-lab serve`,
+which takes the same options.
 """
 
 from __future__ import annotations
@@ -22,12 +23,16 @@ import uvicorn
 from seedance_lab.errors import EngineError
 from seedance_lab.local import environment, latency, tls
 from seedance_lab.local.app import create_app
+from seedance_lab.local.disk import GB
 from seedance_lab.local.faults import Faults
+from seedance_lab.local.keys import Keys
 from seedance_lab.local.pool import WorkerPool
 from seedance_lab.local.renderer import Renderer
 from seedance_lab.local.service import Service
 from seedance_lab.local.stub import StubRenderer
 
+DISK_GB = 20.0
+"""What the files of a served engine may take unless it is told otherwise, in thousands of millions of bytes."""
 _GRACE_S = 2
 _BACKLOG = 1024
 
@@ -43,6 +48,9 @@ class Behaviour(NamedTuple):
         balance_usd: Runs down by the ledger; None never does.
         admin: Whether `/admin/faults` and `/admin/clock` exist.
         webhooks_to_loopback: Whether webhooks may go to this machine.
+        disk_gb: What the files may take, in thousands of millions of bytes; 0 for no limit.
+        forget_unfetched: Whether clips may go that nobody has fetched, once their results are no longer kept.
+        keys: The keys that are good, each `ID:SECRET`; none for any.
     """
 
     faults: Sequence[str] = ()
@@ -52,6 +60,9 @@ class Behaviour(NamedTuple):
     balance_usd: float | None = None
     admin: bool = False
     webhooks_to_loopback: bool = False
+    disk_gb: float = DISK_GB
+    forget_unfetched: bool = False
+    keys: Sequence[str] = ()
 
 
 def serve(
@@ -82,15 +93,16 @@ def serve(
         announce: Called once with the base URL, when it answers.
 
     Raises:
-        EngineError: The folder is in use, or the port is taken.
+        EngineError: The folder is in use, the port is taken, or a key is none.
     """
+    asked = behaviour or Behaviour()
+    Keys(asked.keys)  # said before anything is begun
     with _logged(folder), _listening(host, port) as listener:
         url = environment.base_url(host, listener.getsockname()[1], secure=secure)
         certificate = tls.certificate(folder, environment.names(host, hosts)) if secure else None
         renderer: Renderer = (
             StubRenderer() if stub else WorkerPool(workers=workers, log=folder / "workers.log")
         )
-        asked = behaviour or Behaviour()
         service = Service(
             folder,
             slots=slots,
@@ -99,6 +111,8 @@ def serve(
             latency=latency.parse(asked.latency, speed=asked.speed, seed=asked.seed),
             balance_usd=asked.balance_usd,
             webhooks_to_loopback=asked.webhooks_to_loopback,
+            disk_bytes=asked.disk_gb * GB or None,
+            forget_unfetched=asked.forget_unfetched,
         )
         asyncio.run(
             _serve(
@@ -106,6 +120,7 @@ def serve(
                 listener,
                 certificate,
                 admin=asked.admin,
+                keys=asked.keys,
                 hosts={host, *hosts},
                 noted=environment.address(folder, url),
                 ready=lambda: announce(url),
@@ -119,6 +134,7 @@ async def _serve(
     certificate: tls.Certificate | None,
     *,
     admin: bool,
+    keys: Sequence[str],
     hosts: Collection[str],
     noted: contextlib.AbstractContextManager[None],
     ready: Callable[[], None],
@@ -126,7 +142,7 @@ async def _serve(
     await service.start()
     try:
         config = uvicorn.Config(
-            create_app(service, hosts=hosts, admin=admin),
+            create_app(service, hosts=hosts, admin=admin, keys=keys),
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -226,9 +242,21 @@ def _main() -> None:
     parser.add_argument("--workers", type=int)
     parser.add_argument("--stub", action="store_true")
     parser.add_argument("--tls", dest="secure", action="store_true")
-    options = parser.parse_args()
+    moods = parser.add_argument_group("behaviour").add_argument
+    moods("--fault", dest="faults", action="append", default=[])
+    moods("--latency", default="instant")
+    moods("--speed", type=float, default=1.0)
+    moods("--seed", type=int, default=0)
+    moods("--balance-usd", type=float)
+    moods("--admin", action="store_true")
+    moods("--webhooks-to-loopback", action="store_true")
+    moods("--disk-gb", type=float, default=DISK_GB)
+    moods("--forget-unfetched", action="store_true")
+    moods("--key", dest="keys", action="append", default=[])
+    options = vars(parser.parse_args())
+    behaviour = Behaviour(**{name: options.pop(name) for name in Behaviour._fields})
     try:
-        serve(**vars(options), announce=lambda url: print(url, flush=True))  # noqa: T201  # for tests that wait for it
+        serve(**options, behaviour=behaviour, announce=lambda url: print(url, flush=True))  # noqa: T201  # is waited for
     except EngineError as error:
         parser.exit(1, f"{error}\n")
 

@@ -16,27 +16,28 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from seedance_lab.endpoints import Endpoint, find
+from seedance_lab.endpoints import Endpoint
 from seedance_lab.errors import EngineError
+from seedance_lab.local.disk import Disk
 from seedance_lab.local.faults import Faults
 from seedance_lab.local.faulty import FaultyRenderer
 from seedance_lab.local.fetch import Fetcher
-from seedance_lab.local.files import Files, describe
+from seedance_lab.local.files import Files
 from seedance_lab.local.latency import Clock, Dispatch, Pace, Timed
 from seedance_lab.local.live import Bell, Line, Live, View, cancelled, finished, timed_out
-from seedance_lab.local.model import Made, Model
+from seedance_lab.local.model import Model
 from seedance_lab.local.pictures import Pictures
 from seedance_lab.local.pool import WorkerPool
 from seedance_lab.local.records import PLAIN, Charge, FileRecord, Options, Outcome, Record, as_json
-from seedance_lab.local.refusals import ModelError, internal
-from seedance_lab.local.renderer import IDENTITY, Renderer
+from seedance_lab.local.renderer import Renderer
 from seedance_lab.local.store import Store
+from seedance_lab.local.tidy import Tidy
 from seedance_lab.local.webhooks import Signer, Webhooks
+from seedance_lab.local.work import work
 
 log = logging.getLogger(__name__)
 
 Cancelled = Literal["OK", "CANCELLATION_REQUESTED", "ALREADY_COMPLETED", "NOT_FOUND"]
-_LOGGED_STEPS = 4  # a line at each quarter of the work
 _RETENTION_S = 3600.0
 _LARGE_BYTES, _LARGE_RETENTION_S = 10_000, 360.0
 
@@ -61,6 +62,8 @@ class Service:
         pause: Waits between the attempts of a webhook.
         faults: What is to go wrong, here and in the application made of this service.
         latency: The service's times; None for as fast as it renders.
+        disk_bytes: What the files may take; beyond it, what is no longer needed goes (see `disk`). None for no limit.
+        forget_unfetched: Whether a clip may go too that nobody has fetched, once its result is no longer kept.
     """
 
     def __init__(
@@ -78,6 +81,8 @@ class Service:
         pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
         faults: Faults | None = None,
         latency: Pace | None = None,
+        disk_bytes: float | None = None,
+        forget_unfetched: bool = False,
     ) -> None:
         if slots < 1:
             raise EngineError(f"slots={slots} must be at least 1. Nothing was sent.")
@@ -87,7 +92,9 @@ class Service:
         self._latency = latency
         self._dispatch = Dispatch(latency, self.clock, self._pump)
         self.store = Store(folder)
-        self.files = Files(self.store, self.clock)
+        forget_s = retention_s if forget_unfetched else None
+        self.disk = Disk(self.store, self.clock, limit=disk_bytes, forget_s=forget_s)
+        self.files = Files(self.store, self.clock, self.disk)
         self._given = renderer
         self._renderer: Renderer | None = None
         self._fetcher = fetcher or Fetcher()
@@ -110,6 +117,7 @@ class Service:
             pause=pause,
         )
         self._running: set[asyncio.Task[None]] = set()
+        self._tidy = Tidy(self.store, self.disk, self.clock, retention_s=retention_s)
 
     @property
     def engine_id(self) -> str:
@@ -123,6 +131,7 @@ class Service:
             EngineError: Another process has the folder, or it cannot be used.
         """
         self.store.open()
+        self.disk.open()
         self._renderer = FaultyRenderer(
             self._given or WorkerPool(log=self.store.folder / "workers.log"), self.faults
         )
@@ -130,10 +139,17 @@ class Service:
             self._renderer = Timed(self._renderer, self._latency, self.clock)
         self._model = Model(self.files, Pictures(self.files, self._fetcher), self._renderer)
         self._spent_usd = self.store.spent_usd()
+        for record in self.store.stopping():  # its owner was told so, and then the process died
+            ended = cancelled()._replace(started_at=record.started_at, ended_at=self.clock())
+            self.store.finish(record.request_id, ended)
         for unfinished in self.store.requeue():
-            self._enter(Live(*unfinished))
+            live = Live(*unfinished)
+            if (waiting := self.store.find(live.request_id)) is not None:
+                self._hold(live, json.loads(waiting.input), waiting.sent_at)
+            self._enter(live)
         self._webhooks.tell()
         self._pump()
+        self._tidy.start()
 
     async def aclose(self) -> None:
         """Stop at once. Unfinished requests stay in the folder and go on at the next start."""
@@ -142,6 +158,7 @@ class Service:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+        await self._tidy.aclose()
         await self._webhooks.aclose()
         for live in self._live.values():
             if live.done is not None:
@@ -179,6 +196,7 @@ class Service:
         seq = self.store.add(request_id, endpoint.id, text, now, options)
         late = None if options.start_timeout_s is None else now + options.start_timeout_s
         live = Live(seq, request_id, endpoint.id, options.low, late, options.webhook is not None)
+        self._hold(live, arguments, now)
         position = self._enter(live)
         self._dispatch.soon(text)
         return request_id, position
@@ -229,6 +247,7 @@ class Service:
             return "NOT_FOUND" if self.store.find(request_id) is None else "ALREADY_COMPLETED"
         if live.task is not None:
             if not live.stop:
+                self.store.stop(request_id)
                 live.stop = True
                 live.task.cancel()
             return "CANCELLATION_REQUESTED"
@@ -245,6 +264,10 @@ class Service:
         if record.status_code == 200 and isinstance(body, dict):
             body["video"]["url"] = base + body["video"]["url"]
         return body
+
+    def _hold(self, live: Live, arguments: object, sent_at: float) -> None:
+        live.needs = self.files.needed_by(arguments, sent_at)
+        self.disk.need(live.needs)
 
     def _enter(self, live: Live) -> int:
         self._live[live.request_id] = live
@@ -297,44 +320,9 @@ class Service:
         record = self.store.find(request_id)
         assert record is not None
         assert self._model is not None
-        self._say(live, IDENTITY)
-        began = self.clock()
-        step = 0
-
-        def on_progress(share: float) -> None:
-            nonlocal step
-            if int(share * _LOGGED_STEPS) > step:
-                step = int(share * _LOGGED_STEPS)
-                self._say(live, f"rendered {step * 100 // _LOGGED_STEPS} %")
-
-        try:
-            made = await self._model.make(
-                request_id, find(record.endpoint_id), json.loads(record.input), on_progress=on_progress
-            )
-        except ModelError as refusal:
-            self._refused(request_id, live, refusal)
-        except Exception as error:
-            # Whatever broke, the request must end and its owner be told.
-            log.exception("request %s", request_id)
-            self._refused(request_id, live, internal(f"{type(error).__name__}: {error}"))
-        else:
-            self._made(request_id, live, made, self.clock() - began)
-
-    def _made(self, request_id: str, live: Live, made: Made, inference_s: float) -> None:
-        output = {"video": describe(made.file, ""), "seed": made.seed}
-        outcome = Outcome(200, as_json(output), inference_s=max(0.0, inference_s))
-        self._finish(request_id, live, outcome, made.charge, made.file)
-
-    def _refused(self, request_id: str, live: Live, refusal: ModelError) -> None:
-        log.info("request %s refused: %s", request_id, refusal)
-        self._say(live, f"refused: {refusal.type}", "ERROR")
-        outcome = Outcome(
-            refusal.status,
-            as_json({"detail": refusal.detail}),
-            error=f"Invalid status code: {refusal.status}",
-            error_type=refusal.type,
-        )
-        self._finish(request_id, live, outcome)
+        say = functools.partial(self._say, live)
+        ended = await work(self._model, record, clock=self.clock, say=say)
+        self._finish(request_id, live, *ended)
 
     def _finish(
         self,
@@ -345,8 +333,10 @@ class Service:
         file: FileRecord | None = None,
     ) -> None:
         ended = outcome._replace(logs=as_json(live.logs), started_at=live.started_at, ended_at=self.clock())
-        if self.store.finish(request_id, ended, charge, file) and charge is not None:
-            self._spent_usd += charge.cost_usd
+        if self.store.finish(request_id, ended, charge, file):
+            self._spent_usd += charge.cost_usd if charge is not None else 0.0
+            self.disk.take(file.size or 0 if file is not None else 0)
+        self.disk.release(live.needs)
         del self._live[request_id]
         if live.timer is not None:
             live.timer.cancel()

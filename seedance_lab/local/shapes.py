@@ -141,6 +141,41 @@ class Identity(Shape):
     version: str
 
 
+class RuleTally(Shape):
+    """A rule in force: how many requests it concerned, and how many of them it broke."""
+
+    rule: str
+    seen: int
+    fired: int
+
+
+class FaultsInForce(Shape):
+    """The rules in force, and the seed of their chances."""
+
+    seed: int
+    rules: list[RuleTally]
+
+
+class FaultsAsked(Shape):
+    """Rules such as `submit:drop-after@2`."""
+
+    rules: list[str]
+    seed: int | None = None
+
+
+class Time(Shape):
+    """What time it is at the engine, and by how many seconds it is ahead."""
+
+    now: str
+    ahead_s: float
+
+
+class Move(Shape):
+    """By how many seconds to move the clock forward."""
+
+    move_s: float = Field(ge=0)
+
+
 class Key(Shape):
     """A public key, as in RFC 8037."""
 

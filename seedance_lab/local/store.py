@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from seedance_lab.local.database import Database
+from seedance_lab.local.file_store import PUT_FILE, FileStore
 from seedance_lab.local.records import (
     PLAIN,
     Charge,
@@ -30,7 +30,7 @@ _SORTS = {
 }
 
 
-class Store(Database):
+class Store(FileStore):
     """The database's questions and answers."""
 
     def add(
@@ -38,7 +38,9 @@ class Store(Database):
     ) -> int:
         """Take a request in; from here on it is not lost. Returns its place in the order of arrival."""
         start_by = None if options.start_timeout_s is None else sent_at + options.start_timeout_s
-        values = (request_id, endpoint_id, sent_at, arguments, options.low, start_by)
+        values = (
+            request_id, endpoint_id, sent_at, arguments, options.low, start_by, options.clip_s, options.keeps_io
+        )  # fmt: skip
         if options.webhook is None:
             return self._insert(self.db, values)
         with self.transaction() as db:
@@ -52,8 +54,8 @@ class Store(Database):
     @staticmethod
     def _insert(db: sqlite3.Connection, values: tuple[object, ...]) -> int:
         cursor = db.execute(
-            "INSERT INTO requests (request_id, endpoint_id, state, sent_at, input, low, start_by) "
-            "VALUES (?, ?, 'IN_QUEUE', ?, ?, ?, ?)",
+            "INSERT INTO requests (request_id, endpoint_id, state, sent_at, input, low, start_by, clip_s, keeps_io) "
+            "VALUES (?, ?, 'IN_QUEUE', ?, ?, ?, ?, ?, ?)",
             values,
         )
         assert cursor.lastrowid is not None
@@ -69,18 +71,22 @@ class Store(Database):
     def finish(
         self, request_id: str, outcome: Outcome, charge: Charge | None = None, file: FileRecord | None = None
     ) -> bool:
-        """Note the outcome, its charge and its file together. False when it had been finished before."""
+        """Note the outcome, its charge and its file together. False when it had been finished before.
+
+        An input that belongs to no history is forgotten with it.
+        """
         with self.transaction() as db:
             changed = db.execute(
                 "UPDATE requests SET state = 'COMPLETED', status_code = ?, output = ?, logs = ?, "
-                "started_at = ?, ended_at = ?, inference_s = ?, error = ?, error_type = ?, units = ? "
+                "started_at = ?, ended_at = ?, inference_s = ?, error = ?, error_type = ?, units = ?, "
+                "input = CASE keeps_io WHEN 0 THEN 'null' ELSE input END "
                 "WHERE request_id = ? AND state <> 'COMPLETED'",
                 (*outcome, charge.units if charge else None, request_id),
             ).rowcount
             if not changed:
                 return False
             if file is not None:
-                db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", file)
+                db.execute(PUT_FILE, file)
             if charge is not None:
                 db.execute(
                     "INSERT INTO ledger SELECT request_id, endpoint_id, ?, ?, ?, ? FROM requests "
@@ -89,10 +95,23 @@ class Store(Database):
                 )
         return True
 
+    def stop(self, request_id: str) -> None:
+        """Note that its owner took it back while it was worked on: a restart must not begin it again."""
+        self.db.execute("UPDATE requests SET state = 'STOPPING' WHERE request_id = ?", (request_id,))
+
+    def stopping(self) -> list[Record]:
+        """What was taken back and is not finished."""
+        sql = f"SELECT {', '.join(Record._fields)} FROM requests WHERE state = 'STOPPING'"  # noqa: S608  # own names
+        return [Record._make(row) for row in self.db.execute(sql)]
+
     def requeue(self) -> list[Unfinished]:
-        """All that is unfinished goes back to the queue; in order of arrival."""
+        """All that is unfinished goes back to the queue; in order of arrival.
+
+        What had begun in the time that its caller gave keeps to that, so nothing limits its second beginning.
+        """
         self.db.execute(
-            "UPDATE requests SET state = 'IN_QUEUE', started_at = NULL WHERE state = 'IN_PROGRESS'"
+            "UPDATE requests SET state = 'IN_QUEUE', started_at = NULL, start_by = NULL "
+            "WHERE state = 'IN_PROGRESS'"
         )
         rows = self.db.execute(
             "SELECT seq, requests.request_id, endpoint_id, low, start_by, webhooks.request_id IS NOT NULL "
@@ -176,14 +195,11 @@ class Store(Database):
         )
         return [LedgerLine._make(row) for row in self.db.execute(sql, [*parts, limit])]
 
-    def put_file(self, file: FileRecord) -> None:
-        """Add a file's record, or replace it."""
-        self.db.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", file)
-
-    def find_file(self, file_id: str) -> FileRecord | None:
-        """The record of the file with this id."""
-        row = self.db.execute("SELECT * FROM files WHERE file_id = ?", (file_id,)).fetchone()
-        return None if row is None else FileRecord._make(row)
+    def forget_outputs(self, ended_by: float) -> None:
+        """Forget the outputs that belong to no history, of requests that had ended at this moment."""
+        which = "WHERE keeps_io = 0 AND output IS NOT NULL AND ended_at <= ?"
+        if self.db.execute(f"SELECT 1 FROM requests {which} LIMIT 1", (ended_by,)).fetchone():  # noqa: S608  # own text
+            self.db.execute(f"UPDATE requests SET output = NULL {which}", (ended_by,))  # noqa: S608  # own text
 
     def usage(self, *, endpoint_ids: Sequence[str] = (), start: float, end: float) -> list[UsageLine]:
         """What was charged in [start, end), summed by minute, endpoint and price; oldest first."""

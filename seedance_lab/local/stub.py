@@ -17,7 +17,12 @@ class StubRenderer:
 
     A `free` box at the end of the file names prompt and seed, so that different requests give different
     bytes and equal requests equal ones, as the real renderer does.
+
+    Attributes:
+        pad_bytes: Zeros that the box holds besides, for files of a size that is to be tested.
     """
+
+    pad_bytes = 0
 
     def __init__(self) -> None:
         self._clips: dict[tuple[int, int, int], bytes] = {}
@@ -29,18 +34,20 @@ class StubRenderer:
         clip = self._clips.get(shape)
         if clip is None:
             clip = self._clips[shape] = await asyncio.to_thread(_still, *shape)
-        data = clip + _free_box(job)
-        job.out.write_bytes(data)
+        data = clip + _free_box(job, self.pad_bytes)
+        with job.out.open("wb") as file:
+            file.write(data)
+            file.truncate(len(data) + self.pad_bytes)  # zeros that take no room on the disk
         on_progress(1.0)
-        return Rendered(job.seconds * FPS, len(data), time.perf_counter() - began)
+        return Rendered(job.seconds * FPS, len(data) + self.pad_bytes, time.perf_counter() - began)
 
     async def aclose(self) -> None:
         """Nothing runs."""
 
 
-def _free_box(job: Job) -> bytes:
+def _free_box(job: Job, pad_bytes: int) -> bytes:
     said = json.dumps({"engine": IDENTITY, "prompt": job.prompt, "seed": job.seed}).encode()
-    return (len(said) + 8).to_bytes(4, "big") + b"free" + said
+    return (len(said) + 8 + pad_bytes).to_bytes(4, "big") + b"free" + said
 
 
 def _still(width: int, height: int, seconds: int) -> bytes:

@@ -11,15 +11,18 @@ import urllib.parse
 
 from starlette.requests import Request
 
+from seedance_lab.local.lifecycle import lifetime_s
 from seedance_lab.local.records import Options
+from seedance_lab.local.store import Store
 from seedance_lab.local.wire import HttpError, base_url, infrastructure_error, small_number
 
 _START_TIMEOUTS = ("x-fal-request-start-timeout", "x-fal-request-timeout")
+_NO = {"0", "false", "no", "off"}
 _SHORTEST_S, _LONGEST_S = 0.1, 1e9
 
 
-def read_options(request: Request) -> Options:
-    """What this submission asks for.
+def read_options(request: Request, store: Store) -> Options:
+    """What this submission asks for; what it does not say, the account's settings do.
 
     Raises:
         HttpError: 400 for what cannot be understood, since to ignore it would change what was asked for.
@@ -30,6 +33,8 @@ def read_options(request: Request) -> Options:
         start_timeout_s=_start_timeout(request),
         webhook=_webhook(request),
         base=base_url(request),
+        clip_s=lifetime_s(request, store),
+        keeps_io=request.headers.get("x-fal-store-io", "1").strip().lower() not in _NO,
     )
 
 

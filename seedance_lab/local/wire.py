@@ -13,6 +13,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from seedance_lab.local.keys import Keys
+
 log = logging.getLogger(__name__)
 
 IN_PROCESS_HOST = "local.seedance-lab.invalid"
@@ -63,11 +65,17 @@ def platform_error(status: int, kind: str, message: str) -> HttpError:
     return HttpError(status, {"error": {"type": kind, "message": message}})
 
 
+def keys_of(request: Request) -> Keys:
+    """The keys of the engine that is asked."""
+    keys: Keys = request.app.state.keys
+    return keys
+
+
 def has_key(request: Request) -> bool:
-    """Whether a key was sent. Any key is good here.
+    """Whether a key was sent. Any key is good, unless the engine was given its own.
 
     Raises:
-        HttpError: What was sent is not a key.
+        HttpError: What was sent is not a key, or not one of the engine's.
     """
     given = request.headers.get("authorization")
     if given is None:
@@ -77,12 +85,19 @@ def has_key(request: Request) -> bool:
         raise HttpError(401, {"detail": "invalid key credentials"})
     if scheme.lower() == "bearer" and key.count(".") != _JWT_DOTS:
         raise HttpError(401, {"detail": "bearer: unable to decode issuer"})
+    keys = keys_of(request)
+    if not keys.are_any and (scheme.lower() != "key" or key.strip() not in keys):
+        raise HttpError(401, {"detail": "invalid key credentials"})
     return True
 
 
-def has_token(request: Request) -> bool:
-    """Whether a key or a token for uploads was sent. Any is good here."""
-    return bool(request.headers.get("authorization", "").partition(" ")[2].strip())
+def has_token(request: Request, now: float) -> bool:
+    """Whether a key or a token for uploads was sent. Any is good, unless the engine was given its own keys."""
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    keys = keys_of(request)
+    return keys.is_token(text.strip(), now) or (
+        scheme.lower() == "key" and bool(text.strip()) and text.strip() in keys
+    )
 
 
 def need_key(request: Request, app: str) -> None:

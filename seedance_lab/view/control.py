@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from seedance_lab import image as images
 from seedance_lab.budget import Options, check_budget
@@ -39,6 +40,17 @@ from seedance_lab.view.fields import (
     read_ticked,
 )
 
+_DOUBLE_CLICK_S = 1.0
+"""A press so soon after the question is no answer: nobody has read it yet."""
+
+
+class _Asked(NamedTuple):
+    """The question that the first press put, and what it was about."""
+
+    text: str
+    keys: tuple[str, ...]
+    at_s: float
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Derived:
@@ -63,13 +75,14 @@ class PanelControl:
         LabError: No such field.
     """
 
-    def __init__(self, study: Study, *, in_flight: int = 4, **defaults: Any) -> None:
+    def __init__(self, study: Study, *, in_flight: int | None = None, **defaults: Any) -> None:
         self.study = study
         self.in_flight = in_flight
         self._lock = threading.RLock()
         self._pictures: dict[Any, Picture] = {}
         self._run: Run | None = None
         self._failed: str = ""
+        self._asked: _Asked | None = None
         self._fields = first_fields(defaults)
         self._derived = self._derive()
 
@@ -81,10 +94,9 @@ class PanelControl:
         return self._fields
 
     def set(self, **changes: Any) -> None:
-        """Change fields; anything but `confirmed` takes the confirmation back."""
+        """Change fields; a question that was not answered yet is taken back."""
         with self._lock:
-            if set(changes) - {"confirmed"}:
-                changes = {"confirmed": False, **changes}
+            self._asked = None
             self._failed = ""
             self._fields = replace(self._fields, **changes)
             self._derived = self._derive()
@@ -163,28 +175,40 @@ class PanelControl:
 
     @property
     def needs_confirm(self) -> bool:
-        """Whether running costs money, so that it takes a budget and a yes."""
+        """Whether running costs money, so that it takes a budget and a second press."""
         return self.study.place.hosted
 
     @property
     def confirm_text(self) -> str:
-        """What is agreed to; empty while there is nothing to agree to."""
+        """What the next press of the button agrees to; empty before the first, and once anything has changed."""
+        with self._lock:
+            return self._asked.text if self._asked is not None and self._asked[:2] == self._question else ""
+
+    @property
+    def _question(self) -> tuple[str, tuple[str, ...]] | None:
+        """What is to be agreed to before the plan is sent, and its keys; None when it costs nothing."""
         if not self.needs_confirm or self.plan is None or not self.plan.todo:
-            return ""
-        if "budget_usd" in self._derived.problems:
-            return ""
+            return None
         _, _, _, usd, _ = self.plan.estimate()
-        n = len(self.plan.todo)
-        price = "at an unknown price" if usd is None else f"for about ${usd:,.2f}"
-        return f"Send {_count(n)} to {self.study.place.name} {price}"
+        cost = "an amount that nobody knows" if usd is None else f"about ${usd:,.2f}"
+        text = f"This will cost {cost} at {self.study.place.name}. Press again to confirm."
+        return text, tuple(request.key for request in self.plan.todo)
 
     @property
     def can_run(self) -> bool:
-        """Whether `run` would do something."""
+        """Whether `run` would do something: begin, or ask first."""
         with self._lock:
-            if self.plan is None or self._derived.problems or self.running:
-                return False
-            return self._fields.confirmed or not self.confirm_text
+            return self.plan is not None and not self._derived.problems and not self.running
+
+    def _is_agreed(self) -> bool:
+        """Whether the plan may be sent now; the first press asks, the second one agrees."""
+        if (question := self._question) is None:
+            return True
+        now_s = time.monotonic()
+        if self._asked is None or self._asked[:2] != question:
+            self._asked = _Asked(*question, now_s)
+            return False
+        return now_s - self._asked.at_s >= _DOUBLE_CLICK_S
 
     # ── running ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -204,11 +228,12 @@ class PanelControl:
         return self._run is not None and self._run.state == "stopping"
 
     def run(self) -> Run | None:
-        """Run the plan; None when it cannot be run now, and `errors` says why."""
+        """Run the plan; None when it was not begun: `errors` says why, or `confirm_text` asks for a second press."""
         with self._lock:
-            if not self.can_run:
+            if not self.can_run or not self._is_agreed():
                 return None
             assert self.plan is not None
+            self._asked = None
             try:
                 budget = read_budget(self._fields.budget_usd)
                 self._run = self.study.start(self.plan, budget_usd=budget, in_flight=self.in_flight)
@@ -216,7 +241,6 @@ class PanelControl:
                 self._failed = str(error)
                 return None
             self._failed = ""
-            self._fields = replace(self._fields, confirmed=False)
             return self._run
 
     def stop(self) -> None:

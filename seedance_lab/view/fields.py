@@ -52,7 +52,6 @@ class Fields:
         repeat: Replicates of each request.
         endpoint: An alias.
         budget_usd: Text: the most that the study may have spent; needed where it costs money.
-        confirmed: Whether the price that is shown now was agreed to; any other change takes it back.
     """
 
     image: ImageField = None
@@ -66,7 +65,6 @@ class Fields:
     repeat: int = 1
     endpoint: str = LITE.alias
     budget_usd: str = ""
-    confirmed: bool = False
 
 
 class Problem(NamedTuple):
@@ -83,7 +81,7 @@ class Problem(NamedTuple):
 
 def first_fields(defaults: Mapping[str, Any]) -> Fields:
     """The first fields, from values in the forms that `sweep` takes."""
-    known = [f.name for f in fields(Fields) if f.name != "confirmed"]
+    known = [f.name for f in fields(Fields)]
     given: dict[str, Any] = {}
     for name, value in defaults.items():
         if name == "camera_fixed":

@@ -36,7 +36,7 @@ _TICK_S = 0.5
 _GRID_EVERY_S = 1.0
 
 
-def panel(study: Study, *, in_flight: int = 4, **defaults: Any) -> Panel:
+def panel(study: Study, *, in_flight: int | None = None, **defaults: Any) -> Panel:
     """Make a sweep by hand: controls, price, run, stop, and the clips as they arrive.
 
     Put it last in a cell. In a notebook that nobody watches (papermill, nbmake) and in a terminal it says
@@ -151,7 +151,7 @@ class _Widgets:
             placeholder="5",
             layout=_wide(w),
         )
-        self.confirm = w.Checkbox(value=False, indent=False, layout=_wide(w))
+        self.confirm = w.HTML()
         self.price = w.HTML()
         self.run = w.Button(description="Run", button_style="primary", icon="play")
         self.stop = w.Button(description="Stop", icon="stop", disabled=True)
@@ -167,7 +167,6 @@ class _Widgets:
         for name in ("image", "end_image"):
             getattr(self, name).observe(self._setter(name), "value")
         self.budget.observe(self._setter("budget_usd"), "value")
-        self.confirm.observe(self._setter("confirmed"), "value")
         self.upload.observe(lambda change: self._try(self._uploaded, "image", change["new"]), "value")
         self.end_upload.observe(lambda change: self._try(self._uploaded, "end_image", change["new"]), "value")
         self.remove.on_click(lambda _: self._try(self._remove, "image", self.image))
@@ -196,10 +195,18 @@ class _Widgets:
         ]
         foot = [self.price]
         if self.control.needs_confirm:
-            foot += [self._field("budget_usd", self.budget), self.confirm]
+            foot.append(self._field("budget_usd", self.budget))
         buttons = w.HBox([self.run, self.stop, self.as_code])
         buttons.add_class("sl-buttons")
-        foot += [self._field("plan"), buttons, self._field("run"), self.message, self.progress, self.code]
+        foot += [
+            self._field("plan"),
+            buttons,
+            self.confirm,
+            self._field("run"),
+            self.message,
+            self.progress,
+            self.code,
+        ]
         columns = w.Box([_classed(w.VBox(left), "sl-column"), _classed(w.VBox(right), "sl-column")])
         box = w.VBox([w.HTML(_STYLE), _classed(columns, "sl-columns"), _classed(w.VBox(foot), "sl-foot")])
         return _classed(box, "seedance-lab-panel")
@@ -288,15 +295,17 @@ class _Widgets:
                 self.image.value = ""
             if self.end_image.value and isinstance(control.fields.end_image, Upload):
                 self.end_image.value = ""
-            self.confirm.value = control.fields.confirmed
-            self.confirm.description = control.confirm_text
-            self.confirm.layout.display = None if control.confirm_text else "none"
             self._buttons()
             self._code()
 
     def _buttons(self) -> None:
         control = self.control
         self.run.disabled = not control.can_run
+        question = control.confirm_text
+        self.run.description, self.run.button_style = (
+            ("Confirm", "warning") if question else ("Run", "primary")
+        )
+        _put(self.confirm, _question_html(question) if question else "")
         self.stop.disabled = not control.running
         stopping = control.stopping
         self.stop.description = "Cancel what is in flight" if stopping else "Stop"
@@ -441,6 +450,10 @@ def _error_html(problem: Problem) -> str:
     return f'<div class="{kind}"{role}>{html.escape(problem.text)}</div>'
 
 
+def _question_html(text: str) -> str:
+    return f'<div class="sl-ask {IGNORED_BY_MATHJAX}" role="alert"><b>{html.escape(text)}</b></div>'
+
+
 def _price_html(control: PanelControl) -> str:
     notes = "".join(f'<div class="sl-hint">Note: {html.escape(note)}</div>' for note in control.notes)
     price = html.escape(control.price_text)
@@ -495,7 +508,7 @@ _STYLE = """<style>
 .seedance-lab-panel .widget-textarea textarea { line-height: 1.45; padding: 5px 8px;
   font-family: var(--jp-ui-font-family, system-ui, sans-serif); }
 .seedance-lab-panel .sl-choices { display: flex; flex-flow: row wrap; gap: 0 14px; overflow: visible; }
-.seedance-lab-panel .sl-choices .widget-checkbox, .seedance-lab-panel .sl-foot .widget-checkbox {
+.seedance-lab-panel .sl-choices .widget-checkbox {
   margin: 0; width: auto; height: auto; min-height: 24px; }
 .seedance-lab-panel .widget-checkbox .widget-label-basic { display: flex; align-items: center; gap: 6px;
   line-height: 1.4; white-space: normal; }

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import PIL.Image
 from seedance_lab.endpoints import LITE
 from seedance_lab.local import Service, StubRenderer, create_app
 from seedance_lab.local.renderer import Job, Rendered
+from seedance_lab.local.served import Served
 
 BASE = "http://local.seedance-lab.invalid"
 KEY = {"Authorization": "Key id:secret"}
@@ -123,41 +122,27 @@ class Engine:
 
 
 @contextlib.asynccontextmanager
-async def engine(folder: Path, **options: Any) -> AsyncIterator[Engine]:
+async def engine(
+    folder: Path, *, keys: Sequence[str] = (), admin: bool = False, **options: Any
+) -> AsyncIterator[Engine]:
     service = Service(folder, **{"renderer": StubRenderer(), **options})
     await service.start()
     try:
-        transport = httpx.ASGITransport(create_app(service))
+        transport = httpx.ASGITransport(create_app(service, keys=keys, admin=admin))
         async with httpx.AsyncClient(transport=transport, base_url=BASE, headers=KEY) as client:
             yield Engine(service, client)
     finally:
         await service.aclose()
 
 
-def start_server(folder: Path, *options: str) -> tuple[subprocess.Popen[str], str]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "seedance_lab.local.serve", "--folder", str(folder), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    return process, process.stdout.readline().strip()
-
-
 @contextlib.contextmanager
 def server(folder: Path, *options: str) -> Iterator[str]:
     """Base URL of an engine in a process of its own, killed without warning at the end."""
-    process, url = start_server(folder, *options)
+    engine = Served(folder, *options).start()
     try:
-        yield url
+        yield engine.url
     finally:
-        stop(process)
-
-
-def stop(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.communicate()
+        engine.kill()
 
 
 def poll(done: Callable[[], bool], attempts: int = 500) -> None:

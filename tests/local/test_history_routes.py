@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import itertools
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
@@ -55,6 +57,72 @@ def test_the_history_can_be_sorted_and_paged(tmp_path: Path, sort_by: str, order
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(("timeframe", "n_buckets"), [("minute", 7), ("hour", 7), ("day", 2)])
+def test_usage_has_every_stretch_once_whatever_the_page(
+    tmp_path: Path, timeframe: str, n_buckets: int
+) -> None:
+    """Oldest first, though the clocks are set back in between; the sum is that of the whole time on every page."""
+
+    async def main() -> None:
+        clock = Hands(1_698_525_000.0)  # 2023-10-28 22:30 in Berlin, where 3 o'clock came twice that night
+        async with engine(tmp_path, clock=clock) as lab:
+            for _ in range(7):
+                request_id, _ = lab.service.submit(LITE_TEXT, TEXT)
+                await lab.service.wait(request_id)
+                clock.now += 3600
+            spent = sum(line.cost_usd for line in lab.service.store.ledger())
+            asked = {
+                "timezone": "Europe/Berlin",
+                "timeframe": timeframe,
+                "expand": ["time_series", "summary"],
+            }
+            for limit in (1, 2, n_buckets, 100):
+                buckets: list[str] = []
+                costs: list[float] = []
+                params: dict[str, Any] = {**asked, "limit": limit}
+                for _ in range(20):
+                    answer = (await lab.client.get(USAGE, params=params)).json()
+                    assert len(answer["time_series"]) <= limit
+                    buckets += [row["bucket"] for row in answer["time_series"]]
+                    costs += [line["cost"] for row in answer["time_series"] for line in row["results"]]
+                    assert answer["summary"][0]["cost_total"] == pytest.approx(spent)
+                    assert answer["has_more"] == (answer["next_cursor"] is not None)
+                    if not answer["has_more"]:
+                        break
+                    params["cursor"] = answer["next_cursor"]
+                moments = [dt.datetime.fromisoformat(bucket) for bucket in buckets]
+                assert moments == sorted(set(moments))
+                assert len(buckets) == n_buckets
+                assert sum(costs) == pytest.approx(spent)
+
+    asyncio.run(main())
+
+
+def test_pages_of_usage_do_not_shift_while_more_is_used(tmp_path: Path) -> None:
+    """What is charged between two pages is on a later one, or in the sum; nothing is told twice."""
+
+    async def main() -> None:
+        clock = Hands()
+        async with engine(tmp_path, clock=clock) as lab:
+
+            async def use() -> None:
+                request_id, _ = lab.service.submit(LITE_TEXT, TEXT)
+                await lab.service.wait(request_id)
+                clock.now += 60
+
+            for _ in range(3):
+                await use()
+            params: dict[str, Any] = {"timeframe": "minute", "limit": 2}
+            first = (await lab.client.get(USAGE, params=params)).json()
+            await use()
+            second = (await lab.client.get(USAGE, params={**params, "cursor": first["next_cursor"]})).json()
+            seen = [row["bucket"] for row in first["time_series"] + second["time_series"]]
+            assert seen == sorted(set(seen))
+            assert [len(seen), second["has_more"]] == [4, False]
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("url", "params"),
     [
@@ -63,6 +131,9 @@ def test_the_history_can_be_sorted_and_paged(tmp_path: Path, sort_by: str, order
         (USAGE, {"timeframe": "decade"}),
         (USAGE, {"timezone": "Mars/Base"}),
         (USAGE, {"timezone": "../etc"}),
+        (USAGE, {"limit": "0"}),
+        (USAGE, {"cursor": "WzEsMl0="}),
+        (USAGE, {"cursor": "no"}),
         (f"{API}/models", {"status": "gone"}),
         (f"{API}/models", {"limit": "many"}),
     ],

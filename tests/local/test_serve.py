@@ -18,8 +18,9 @@ import pytest
 from seedance_lab.endpoints import LITE, LITE_TEXT
 from seedance_lab.errors import EngineError
 from seedance_lab.local.serve import serve
+from seedance_lab.local.served import Served
 
-from .support import KEY, picture, poll, server, start_server, stop
+from .support import KEY, picture, poll, server
 
 TEXT = {"prompt": "boats", "duration": "2", "resolution": "480p"}
 
@@ -47,14 +48,13 @@ def test_what_was_accepted_survives_kill_9_and_is_charged_once(tmp_path: Path) -
     """
     ids: list[str] = []
     for _ in range(2):
-        process, url = start_server(tmp_path, "--workers", "1", "--slots", "1")
-        try:
-            with httpx.Client(base_url=url, headers=KEY) as client:
-                ids.append(submit(client))
-                poll(finished(client, ids[:1]))
-                ids += [submit(client, duration="12") for _ in range(10)]
-        finally:
-            stop(process)
+        with (
+            server(tmp_path, "--workers", "1", "--slots", "1") as url,
+            httpx.Client(base_url=url, headers=KEY) as client,
+        ):
+            ids.append(submit(client))
+            poll(finished(client, ids[:1]))
+            ids += [submit(client, duration="12") for _ in range(10)]
         with contextlib.closing(sqlite3.connect(tmp_path / "engine.db")) as db:
             states = {state for (state,) in db.execute("SELECT DISTINCT state FROM requests")}
         assert states == {"COMPLETED", "IN_PROGRESS", "IN_QUEUE"}
@@ -68,26 +68,18 @@ def test_what_was_accepted_survives_kill_9_and_is_charged_once(tmp_path: Path) -
 
 def test_a_second_process_is_refused(tmp_path: Path) -> None:
     """With the process id of the first, and exit code 1; the first goes on."""
-    process, url = start_server(tmp_path, "--stub")
-    try:
-        second, said = start_server(tmp_path, "--stub")
-        _, complaint = second.communicate()
-        assert (second.returncode, said) == (1, "")
-        assert f"in use by process {process.pid}" in complaint
-        assert httpx.get(url).status_code == 200
-    finally:
-        stop(process)
+    with Served(tmp_path, "--stub") as first:
+        with pytest.raises(EngineError, match=rf"exit code 1(?s:.)*in use by process {first.pid}"):
+            Served(tmp_path, "--stub").start()
+        assert httpx.get(first.url).status_code == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_it_cleanly_and_quickly(tmp_path: Path, number: signal.Signals) -> None:
     """Exit code 0 and nothing on the terminal; a caller that waits for a run does not hold it up for long."""
-    process, url = start_server(tmp_path, "--stub")
-    with httpx.Client(base_url=url, headers=KEY) as kept_alive:
+    with Served(tmp_path, "--stub") as engine, httpx.Client(base_url=engine.url, headers=KEY) as kept_alive:
         assert kept_alive.get("/").status_code == 200
-        process.send_signal(number)
-        out, err = process.communicate(timeout=10)
-    assert (process.returncode, out, err) == (0, "", "")
+        assert (engine.stop(number), engine.output) == (0, "")
     assert not (tmp_path / "engine.pid").exists()
 
 

@@ -16,6 +16,7 @@ from seedance_lab.endpoints import ENDPOINTS, LITE, LITE_TEXT, Size
 from seedance_lab.errors import EngineError
 from seedance_lab.local import Service, StubRenderer
 from seedance_lab.local.renderer import IDENTITY, Rendered, RenderError
+from seedance_lab.local.store import Store
 
 from .support import HeldRenderer, engine, picture
 
@@ -104,6 +105,26 @@ def test_what_was_unfinished_goes_on_after_a_restart_with_the_same_seed(tmp_path
             assert first.output is not None
             assert json.loads(first.output)["seed"] == seed
             assert sorted(line.request_id for line in lab.service.store.ledger()) == sorted(ids)
+
+    asyncio.run(main())
+
+
+def test_what_was_asked_to_stop_is_not_begun_again_after_a_kill(tmp_path: Path) -> None:
+    """Its owner was told so; found by `server_crash_matrix`, which saw it rendered and charged."""
+    store = Store(tmp_path)
+    store.open()
+    store.add("r1", LITE_TEXT.id, json.dumps(TEXT), 1.0)
+    store.begin("r1", 2.0)
+    store.stop("r1")
+    store.close()
+
+    async def main() -> None:
+        held = HeldRenderer()
+        async with engine(tmp_path, renderer=held) as lab:
+            record = lab.service.find("r1")
+            assert record is not None
+            assert (record.state, record.status_code, record.started_at) == ("COMPLETED", 499, 2.0)
+            assert (held.jobs, lab.service.store.ledger()) == ([], [])
 
     asyncio.run(main())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from seedance_lab.errors import EngineError
-from seedance_lab.local.records import Charge, Outcome, as_json
+from seedance_lab.local.records import Charge, Options, Outcome, as_json
 from seedance_lab.local.store import Store
 
 DONE = Outcome(200, "{}", started_at=1.0, ended_at=2.0)
@@ -56,6 +56,20 @@ def test_what_is_unfinished_is_queued_again_in_order_of_arrival(tmp_path: Path) 
     second = Store(tmp_path)
     second.open()
     assert [unfinished.request_id for unfinished in second.requeue()] == ["r2", "r3"]
+    second.close()
+
+
+def test_what_had_begun_in_time_is_not_late_after_a_restart(tmp_path: Path) -> None:
+    """Its caller asked for a beginning within so many seconds and had it; that it begins twice is our affair."""
+    first = Store(tmp_path)
+    first.open()
+    for request_id in ("begun", "waiting"):
+        first.add(request_id, "e", "{}", 0.0, Options(start_timeout_s=5.0))
+    first.begin("begun", 1.0)
+    first.close()
+    second = Store(tmp_path)
+    second.open()
+    assert [unfinished.start_by for unfinished in second.requeue()] == [None, 5.0]
     second.close()
 
 

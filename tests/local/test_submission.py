@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import sqlite3
+import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from seedance_lab.endpoints import LITE, LITE_TEXT
+from seedance_lab.local import database
 
 from .support import LITE_URL, Hands, HeldRenderer, engine
 
@@ -199,14 +203,14 @@ def test_a_folder_of_the_first_layout_goes_on(tmp_path: Path) -> None:
     """What somebody rendered last week is still there after an update."""
 
     async def main() -> None:
-        async with engine(tmp_path, renderer=HeldRenderer()) as lab:
-            request_id, _ = lab.service.submit(LITE_TEXT, TEXT)
-        db = sqlite3.connect(tmp_path / "engine.db")
-        db.executescript(
-            "DROP TABLE webhooks; ALTER TABLE requests DROP COLUMN low;"
-            "ALTER TABLE requests DROP COLUMN start_by; PRAGMA user_version=1;"
-        )
-        db.close()
+        request_id = str(uuid.uuid4())
+        with contextlib.closing(sqlite3.connect(tmp_path / "engine.db")) as db:
+            db.executescript(f"{database._FIRST}; INSERT INTO engine VALUES ('e'); PRAGMA user_version=1;")
+            db.execute(
+                "INSERT INTO requests (request_id, endpoint_id, state, sent_at, input) VALUES (?, ?, 'IN_QUEUE', 1, ?)",
+                (request_id, LITE_TEXT.id, json.dumps(TEXT)),
+            )
+            db.commit()
         async with engine(tmp_path) as lab:
             await asyncio.wait_for(lab.service.wait(request_id), 5)
             assert [line.request_id for line in lab.service.store.ledger()] == [request_id]

@@ -16,10 +16,11 @@ from cryptography import x509
 from seedance_lab import sweep
 from seedance_lab.errors import EngineError
 from seedance_lab.local import tls
+from seedance_lab.local.served import Served
 from seedance_lab.local.tls import certificate
 from seedance_lab.study import Study
 
-from .support import picture, server, start_server, stop
+from .support import picture, server
 
 
 def trusting(ca: Path) -> ssl.SSLContext:
@@ -133,17 +134,12 @@ def test_the_urls_that_it_returns_are_https_too(tmp_path: Path) -> None:
 
 def test_strangers_on_the_port_leave_no_trace_on_the_terminal(tmp_path: Path) -> None:
     """Plain http, or a handshake that the client breaks off."""
-    process, url = start_server(tmp_path, "--stub", "--tls")
-    try:
+    with Served(tmp_path, "--stub", "--tls") as engine:
         with pytest.raises(httpx.HTTPError):
-            httpx.get(url.replace("https", "http"))
+            httpx.get(engine.url.replace("https", "http"))
         with pytest.raises(httpx.ConnectError):
-            httpx.get(url, verify=ssl.create_default_context())
-    finally:
-        process.terminate()
-        out, err = process.communicate(timeout=10)
-        stop(process)
-    assert (process.returncode, out, err) == (0, "", "")
+            httpx.get(engine.url, verify=ssl.create_default_context())
+        assert (engine.stop(), engine.output) == (0, "")
 
 
 def test_a_study_runs_on_an_engine_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

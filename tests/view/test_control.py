@@ -13,6 +13,7 @@ from view_fakes import make_picture, wait_until, write_study
 import seedance_lab as lab
 from seedance_lab import progress
 from seedance_lab.errors import LabError, StudyLocked
+from seedance_lab.journal import Journal
 from seedance_lab.plan import Plan, sweep
 from seedance_lab.study import Study
 from seedance_lab.view import control as controls
@@ -223,8 +224,25 @@ def test_a_field_that_the_panel_has_not_is_named_with_near_ones(study: Study) ->
         PanelControl(study, prompt=["a\nb"])
 
 
-def test_where_it_costs_money_it_takes_a_budget_and_a_yes(
-    hosted: Study, file: Path, started: list[tuple[FakeRun, Plan, dict[str, Any]]]
+class Clock:
+    """Time under the test's hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(controls, "time", clock)
+    return clock
+
+
+def test_where_it_costs_money_it_takes_a_budget_and_a_second_press(
+    hosted: Study, file: Path, started: list[tuple[FakeRun, Plan, dict[str, Any]]], clock: Clock
 ) -> None:
     control = PanelControl(hosted, image=str(file))
     assert control.errors["budget_usd"].missing
@@ -232,22 +250,68 @@ def test_where_it_costs_money_it_takes_a_budget_and_a_yes(
     assert "not a number of dollars" in control.errors["budget_usd"].text
     control.set(budget_usd="0.01")
     assert "budget is $0.01" in control.errors["budget_usd"].text
-    assert control.confirm_text == ""
-    control.set(budget_usd="$5")
-    assert control.confirm_text.startswith("Send 2 requests to fal for about $")
     assert not control.can_run
-    control.set(confirmed=True)
-    assert control.can_run
+    control.set(budget_usd="$5")
+    assert (control.can_run, control.confirm_text) == (True, "")
+    assert control.run() is None
+    assert control.confirm_text == "This will cost about $0.37 at fal. Press again to confirm."
+    assert (started, control.errors) == ([], {})
+    clock.now_s = 2.0
     assert control.run() is not None
     assert started[0][2]["budget_usd"] == 5.0
+    assert control.confirm_text == ""
 
 
-def test_a_yes_holds_only_for_the_price_that_was_shown(hosted: Study, file: Path) -> None:
+@pytest.mark.parametrize("change", [{"seed": "1-9"}, {"budget_usd": "40"}, {"prompt": "other boats"}])
+def test_any_change_takes_the_question_back(
+    hosted: Study,
+    file: Path,
+    started: list[tuple[FakeRun, Plan, dict[str, Any]]],
+    clock: Clock,
+    change: dict[str, str],
+) -> None:
+    """Another prompt costs the same, and is another plan."""
     control = PanelControl(hosted, image=str(file), budget_usd=50)
-    control.set(confirmed=True)
-    control.set(seed="1-9")
-    assert not control.fields.confirmed
-    assert not control.can_run
+    control.run()
+    control.set(**change)
+    assert control.confirm_text == ""
+    clock.now_s = 2.0
+    assert control.run() is None
+    assert control.confirm_text
+    assert started == []
+    clock.now_s = 4.0
+    assert control.run() is not None
+
+
+def test_a_double_click_does_not_answer_its_own_question(
+    hosted: Study, file: Path, started: list[tuple[FakeRun, Plan, dict[str, Any]]], clock: Clock
+) -> None:
+    control = PanelControl(hosted, image=str(file), budget_usd=50)
+    for clock.now_s in (0.0, 0.2, 0.9):
+        assert control.run() is None
+    assert started == []
+    clock.now_s = 1.5
+    assert control.run() is not None
+
+
+def test_what_was_paid_for_meanwhile_makes_it_another_question(
+    tmp_path: Path, file: Path, started: list[tuple[FakeRun, Plan, dict[str, Any]]], clock: Clock
+) -> None:
+    """The clips may have been made from a cell while the question stood there."""
+    hosted = Study(tmp_path / "paid", engine="fal", track=False)
+    control = PanelControl(hosted, image=str(file), budget_usd=50)
+    control.run()
+    assert control.plan is not None
+    with Journal(hosted.folder) as journal:
+        journal.append("study", version=1, engine="fal")
+        journal.append("sending", control.plan[0].key, request=control.plan[0].record(), wire={}, usd=0.1)
+        journal.append("accepted", control.plan[0].key, request_id="r", urls={})
+    control.refresh()
+    assert control.confirm_text == ""
+    clock.now_s = 2.0
+    assert control.run() is None
+    assert control.confirm_text.startswith("This will cost about $0.19")
+    assert started == []
 
 
 def test_a_free_engine_asks_for_neither(study: Study, file: Path) -> None:
@@ -336,7 +400,7 @@ def test_the_fields_are_those_that_the_code_can_say() -> None:
         "camera",
         "repeat",
     }
-    assert set(Fields.__dataclass_fields__) == said | {"endpoint", "budget_usd", "confirmed"}
+    assert set(Fields.__dataclass_fields__) == said | {"endpoint", "budget_usd"}
 
 
 def test_the_controller_imports_nothing_that_draws() -> None:

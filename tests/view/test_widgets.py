@@ -157,13 +157,15 @@ def test_the_budget_is_asked_for_only_where_it_costs_money(tmp_path: Path, file:
     paid = panel(Study(tmp_path / "paid", engine="fal", track=False), image=str(file))
     assert paid.widgets.run.disabled
     paid.widgets.budget.value = "9"
-    assert "for about $" in paid.widgets.confirm.description
-    assert paid.widgets.run.disabled
-    paid.widgets.confirm.value = True
     assert not paid.widgets.run.disabled
+    assert paid.widgets.confirm.value == ""
+    paid.widgets.run.click()
+    assert "This will cost about $" in paid.widgets.confirm.value
+    assert (paid.widgets.run.description, paid.widgets.run.button_style) == ("Confirm", "warning")
     paid.widgets.seed.value = "1-9"
-    assert paid.widgets.confirm.value is False
-    assert paid.widgets.run.disabled
+    assert paid.widgets.confirm.value == ""
+    assert paid.widgets.run.description == "Run"
+    assert paid.control.current is None
 
 
 @pytest.mark.parametrize("where", ["static", "text"])

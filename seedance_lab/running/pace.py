@@ -1,0 +1,147 @@
+"""When to look at a request: at its expected finish, then backing off.
+
+What is expected is learned by endpoint, resolution and duration from this study, and is the endpoint's own
+latency model before that. fal_client looks ten times a second, over 300 times for one clip.
+
+The service's status stream serves better in two cases. Of a setting that was never seen, the first few are followed
+by it and teach the others when to look. And short clips are: a look a second too late matters there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import random
+import statistics
+import time
+from collections.abc import Iterable
+
+from seedance_lab.endpoints import find
+from seedance_lab.engine import Place
+from seedance_lab.errors import RequestError
+from seedance_lab.record import Record
+
+_REMEMBERED = 30
+_SHORTEST_S = 0.03
+_GROWTH = 1.5
+_LATER = 1.02
+"""The first look is this much later than expected: one that comes too early costs another."""
+_SHORT_S = 10.0
+_TEACHERS, _SHORT_ONES = 4, 16
+"""Streams at a time: of settings that nobody knows, and of short clips."""
+
+Setting = tuple[str, str, int]
+"""Endpoint id, resolution, seconds: what a clip's time depends on."""
+
+
+def setting_of(record: Record) -> Setting:
+    """What this request's time depends on."""
+    arguments = record.asked["arguments"]
+    return record.asked["endpoint"], arguments["resolution"], int(arguments["duration"])
+
+
+class Pace:
+    """What was seen of the service's times, and what follows for the next look.
+
+    Args:
+        place: Where clips are made.
+        records: Of the study so far; what they took is known from the start.
+
+    Attributes:
+        n_teaching: Streams that follow a clip of this setting.
+    """
+
+    def __init__(self, place: Place, records: Iterable[Record] = ()) -> None:
+        self._place = place
+        self._seen: dict[Setting, collections.deque[float]] = collections.defaultdict(
+            lambda: collections.deque(maxlen=_REMEMBERED)
+        )
+        self.n_teaching: collections.Counter[Setting] = collections.Counter()
+        self._due: dict[str, float] = {}
+        self._queued: dict[str, float] = {}
+        self._lessons: dict[Setting, asyncio.Event] = collections.defaultdict(asyncio.Event)
+        for record in records:
+            self.learn(record)
+
+    def learn(self, record: Record) -> None:
+        """Remember how long a clip took from acceptance to its end, where that is known."""
+        if record.result is not None and record.accepted_at is not None and record.finished_at is not None:
+            took = record.inference_s or (record.finished_at - record.accepted_at).total_seconds()
+            self._seen[setting_of(record)].append(took)
+            self._lessons[setting_of(record)].set()
+
+    def streams(self, record: Record) -> int:
+        """How many status streams there may be at a time for this one to be followed by another."""
+        if not (seen := self._seen.get(setting_of(record))):
+            return _TEACHERS
+        return _SHORT_ONES if statistics.median(seen) <= _SHORT_S else 0
+
+    def knows(self, record: Record) -> bool:
+        """Whether such a clip was seen before."""
+        return bool(self._seen.get(setting_of(record)))
+
+    async def lesson(self, record: Record) -> None:
+        """Until such a clip was seen to its end."""
+        await self._lessons[setting_of(record)].wait()
+
+    def expected_s(self, record: Record) -> float | None:
+        """Seconds of work on such a clip; None when nobody can tell."""
+        if seen := self._seen.get(setting_of(record)):
+            return statistics.median(seen)
+        if self._place.free:
+            return None  # a simulator's times are nobody's guess
+        endpoint, resolution, duration = setting_of(record)
+        try:
+            model = find(endpoint)
+        except RequestError:
+            return None
+        return model.latency.seconds(model.size(resolution, "16:9"), duration)  # tokens hardly vary with it
+
+    def first_s(self, record: Record, slots: int | None) -> float:
+        """Seconds from now to the first look.
+
+        What the service begins when is reckoned from this pass's own requests: one that finds all slots taken
+        begins when enough of those before it have ended.
+
+        Args:
+            record: Of the request, accepted.
+            slots: How many the service seems to work on at a time; None while nobody has had to wait.
+        """
+        expected = self.expected_s(record)
+        if expected is None:
+            # While a stream teaches, looking is no use; and if it does not, then now and then.
+            taught = self.n_teaching[setting_of(record)] > 0
+            return self._place.most_wait_s if taught else _SHORTEST_S
+        assert record.accepted_at is not None
+        if record.key not in self._due:
+            begins = taken = record.accepted_at.timestamp()
+            before = sorted(self._due.values())
+            if slots is not None and len(before) >= slots:
+                # No later than one after the other: others of the account may be before it, too.
+                latest = taken + expected * (1 + (record.position or 0))
+                begins = min(latest, max(taken, before[len(before) - slots]))
+            begins = max(begins, self._queued.get(record.key, begins))
+            self._due[record.key] = begins + expected
+        return max(0.0, self._due[record.key] - time.time() + (_LATER - 1) * expected)
+
+    def waited(self, record: Record) -> None:
+        """It was seen waiting in the queue just now: it has all its work before it."""
+        self._queued[record.key] = time.time()
+        self._due.pop(record.key, None)
+
+    def done(self, record: Record) -> None:
+        """It is no longer at the service."""
+        self._due.pop(record.key, None)
+        self._queued.pop(record.key, None)
+
+    def next_s(self, record: Record, last_s: float | None) -> float:
+        """Seconds to the next look, after one that came `last_s` after the one before it."""
+        if last_s is None:
+            expected = self.expected_s(record) or 0.0
+            if not expected and self.n_teaching[setting_of(record)]:
+                return self._place.most_wait_s
+            shortest = _SHORTEST_S if self._place.free else 2.0
+            wait_s = max(shortest, 0.04 * expected)
+        else:
+            wait_s = last_s * _GROWTH
+        return min(self._place.most_wait_s, wait_s) * random.uniform(0.9, 1.1)
