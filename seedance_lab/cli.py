@@ -379,7 +379,10 @@ def bill(folder: str, csv: str | None) -> None:
     "--fault", "faults", multiple=True, help="Such as submit:drop-after@2, status:502%20; repeat it."
 )
 @click.option(
-    "--latency", default="instant", show_default=True, help="Or `model`, the service's times, or seconds a clip."
+    "--latency",
+    default="instant",
+    show_default=True,
+    help="Or `model`, the service's times, or seconds a clip.",
 )
 @click.option(
     "--speed", type=float, default=1.0, show_default=True, help="Divides the waits of --latency model."

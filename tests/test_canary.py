@@ -98,9 +98,9 @@ def echo(status):
 def elsewhere(scheme, host):
     return lambda request: httpx.Response(307, headers={"location": f"{scheme}://{host}{request.url.path}"})
 
-for status in (400, 401, 403, 404, 422, 500):
+for status in (400, 401, 422):
     Fal.answer = echo(status)
-    day(f"echo{status}", "fal", budget_usd=1, max_requests=1, retry_failed="all") if status < 500 else None
+    day(f"echo{status}", "fal", budget_usd=1, max_requests=1, retry_failed="all")
 for n, (scheme, host) in enumerate([("https", "evil.example"), ("http", "queue.fal.run")]):
     Fal.answer = elsewhere(scheme, host)
     day(f"redirect{n}", "fal", budget_usd=1)
@@ -114,7 +114,12 @@ print("the day is over", len(Fal.carried))
 def spellings_of(secret: str) -> list[bytes]:
     """As it stands, percent-encoded, and in base64 at each of its three alignments."""
     raw = secret.encode()
-    found = [raw, urllib.parse.quote(secret, safe="").encode(), raw.hex().encode(), secret.encode("utf-16-le")]
+    found = [
+        raw,
+        urllib.parse.quote(secret, safe="").encode(),
+        raw.hex().encode(),
+        secret.encode("utf-16-le"),
+    ]
     for shift in range(3):
         text = base64.b64encode(b"\0" * shift + raw)
         found.append(text[4 if shift else 0 : -4])
@@ -202,7 +207,9 @@ def test_the_wheel_that_is_built_where_a_key_is_set_has_none(
     assert hits(tmp_path) == []
 
 
-@pytest.mark.parametrize("target", ["https://evil.example/x", "http://queue.fal.run/x", "https://queue.fal.run.evil.example/"])
+@pytest.mark.parametrize(
+    "target", ["https://evil.example/x", "http://queue.fal.run/x", "https://queue.fal.run.evil.example/"]
+)
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_never_takes_the_key_along(status: int, target: str) -> None:
     """Even in a client that follows: what leaves below the guard is what counts."""
@@ -217,7 +224,6 @@ def test_a_redirect_never_takes_the_key_along(status: int, target: str) -> None:
         headers = {"Authorization": f"Key {KEY}"}
         async with httpx.AsyncClient(transport=guard, headers=headers, follow_redirects=True) as client:
             await client.get("https://queue.fal.run/x")
-
 
     asyncio.run(work())
     assert seen[0].headers["authorization"] == f"Key {KEY}"

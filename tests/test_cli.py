@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -18,8 +19,9 @@ from click.testing import CliRunner, Result
 
 from seedance_lab import media
 from seedance_lab.cli import main
-from seedance_lab.journal import read
+from seedance_lab.journal import Journal, read
 from seedance_lab.local.served import Served
+from seedance_lab.plan import sweep
 from seedance_lab.record import fold
 from tests.conftest import REPO
 
@@ -235,3 +237,165 @@ def test_a_key_or_a_limit_that_is_none_is_one_message(
     assert result.exit_code == exit_code
     assert said in result.stderr
     assert "no-colon" not in result.stderr
+
+
+def _doubtful(folder: Path) -> str:
+    """A study at a shared engine with one request that could be either of two; returns its key."""
+    (request,) = sweep(prompt="boats", endpoint="lite-text", duration=2, seed=[1])
+    candidates = [{"request_id": f"id-{n}", "sent_at": f"2026-11-23T12:00:0{n}+00:00"} for n in (1, 2)]
+    with Journal(folder) as journal:
+        journal.append("study", version=1, engine="http://127.0.0.1:9999")
+        journal.append("sending", request.key, request=request.record(), wire=request.wire(), usd=request.usd)
+        journal.append("unknown", request.key, error="the answer was lost", candidates=candidates)
+    return request.key
+
+
+def test_status_shows_what_an_unknown_one_could_be_and_what_to_type(tmp_path: Path) -> None:
+    key = _doubtful(tmp_path / "study")
+    result = call("status", "study")
+    assert result.exit_code == 1
+    assert f"{key}  unknown   the answer was lost" in result.output
+    assert "could be id-1  sent 2026-11-23T12:00:01+00:00" in result.output
+    assert "seedance-lab resolve study KEY --request-id ID   (or --lost)" in result.output
+
+
+def test_resolve_takes_a_part_of_a_key_and_says_what_comes_next(tmp_path: Path) -> None:
+    key = _doubtful(tmp_path / "study")
+    said = call("resolve", "study", key[:10], "--request-id", "id-2")
+    assert (said.exit_code, said.output) == (0, "Noted. Run any plan of this study to fetch it.\n")
+    (record,) = fold(read(tmp_path / "study" / "journal.jsonl")).values()
+    assert (record.stage, record.request_id) == ("accepted", "id-2")
+    again = call("resolve", "study", key[:10], "--lost")
+    assert again.exit_code == 3
+    assert "not in doubt" in again.stderr
+
+
+def test_resolve_as_lost_says_that_it_will_be_sent(tmp_path: Path) -> None:
+    key = _doubtful(tmp_path / "study")
+    assert call("resolve", "study", key, "--lost").output == "Noted. Run its plan again to send it.\n"
+    (record,) = fold(read(tmp_path / "study" / "journal.jsonl")).values()
+    assert record.stage == "declined"
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        ((), 2, "Say either --request-id ID or --lost"),
+        (("--lost", "--request-id", "x"), 2, "Say either"),
+        (("--request-id", "../x"), 3, "no id of a request"),
+    ],
+)
+def test_resolve_refuses_what_it_does_not_understand(
+    args: tuple[str, ...], code: int, said: str, tmp_path: Path
+) -> None:
+    key = _doubtful(tmp_path / "study")
+    result = call("resolve", "study", key, *args)
+    assert result.exit_code == code
+    assert said in result.stderr
+
+
+def test_resolve_names_the_nearest_key(tmp_path: Path) -> None:
+    key = _doubtful(tmp_path / "study")
+    result = call("resolve", "study", key[:-1] + "?", "--lost")
+    assert result.exit_code == 3
+    assert f"Did you mean '{key}'" in result.stderr
+    assert call("resolve", "study", "k1:", "--lost").exit_code == 3, "too short to be sure"
+
+
+def test_status_shows_where_a_file_is_not_what_was_asked_for(image: str, served: str, tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    call(
+        "sweep",
+        image,
+        "-p",
+        "x",
+        "--duration",
+        "2",
+        "--folder",
+        str(folder),
+        "--engine",
+        served,
+        "--no-track",
+    )
+    lines = [json.loads(line) for line in (folder / "journal.jsonl").read_text().splitlines()]
+    for line in lines:
+        if line["kind"] == "saved":
+            line["differs"] = {"width": [1248, 640]}
+    (folder / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    result = call("status", str(folder))
+    assert "saved     not as asked for: width 640, not 1248" in result.output
+    assert result.exit_code == 0
+
+
+def test_sweep_stops_after_so_many_requests(image: str, served: str, tmp_path: Path) -> None:
+    args = ("sweep", image, "-p", "max", "--seed", "1-5", "--duration", "2", "--no-track", "--engine", served)
+    result = call(*args, "--folder", str(tmp_path / "study"), "--max-requests", "2")
+    assert result.exit_code == 1
+    assert "2 saved" in result.output
+    assert "max_requests=2 were sent" in result.output
+
+
+@pytest.mark.parametrize(
+    "option", [("--stop-if", "1"), ("--stop-if", "nan"), ("--max-requests", "0"), ("--in-flight", "0")]
+)
+def test_an_option_that_makes_no_sense_is_one_message(
+    image: str, served: str, tmp_path: Path, option: tuple[str, str]
+) -> None:
+    args = ("sweep", image, "-p", "x", "--duration", "2", "--no-track", "--engine", served)
+    result = call(*args, "--folder", str(tmp_path / "study"), *option)
+    assert result.exit_code == 2
+    assert not (tmp_path / "study" / "journal.jsonl").exists()
+
+
+def test_a_third_interrupt_is_exit_code_130(image: str, served: str, tmp_path: Path, monkeypatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("seedance_lab.study.Study.run", interrupted)
+    args = ("sweep", image, "-p", "x", "--duration", "2", "--no-track", "--engine", served)
+    result = call(*args, "--folder", str(tmp_path / "study"))
+    assert result.exit_code == 130
+    assert "fetched by the same command again" in result.stderr
+
+
+def test_sigterm_ends_a_sweep_by_that_signal_and_the_next_goes_on(
+    image: str, served: str, tmp_path: Path
+) -> None:
+    """A container is stopped so: what is under way is in the journal, and nothing is sent twice."""
+    prompt = f"sigterm {tmp_path.name}"
+    args = [
+        "sweep",
+        image,
+        "-p",
+        prompt,
+        "--duration",
+        "2",
+        "--no-track",
+        "--engine",
+        served,
+        "--folder",
+        "study",
+    ]
+    command = [sys.executable, "-m", "seedance_lab.cli", *args, "--seed", "1-400"]
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "PYTHONPATH": str(REPO)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    journal = tmp_path / "study" / "journal.jsonl"
+    while not (journal.exists() and '"kind":"saved"' in journal.read_text()):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGTERM
+    assert b"Traceback" not in err
+    assert read(journal)[-1].kind == "ended"
+    n = len(fold(read(journal)))
+    assert n < 400
+    assert call(*args, "--seed", f"1-{n + 1}").exit_code == 0
+    records = fold(read(journal)).values()
+    assert {r.stage for r in records} == {"saved"}
+    assert len({r.request_id for r in records}) == len(records) == n + 1
+    assert {r.attempts for r in records} == {1}

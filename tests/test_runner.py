@@ -365,7 +365,10 @@ def test_the_intent_is_on_the_disk_before_the_post(lab: Lab, plan: Plan) -> None
 
     async def look(request: httpx.Request, send: Send) -> httpx.Response:
         if is_submit(request):
-            seed, lines = json.loads(await request.aread())["seed"], (lab.folder / "journal.jsonl").read_text().splitlines()
+            seed, lines = (
+                json.loads(await request.aread())["seed"],
+                (lab.folder / "journal.jsonl").read_text().splitlines(),
+            )
             sending = [line for line in map(json.loads, lines) if line["kind"] == "sending"]
             seen.append(seed in {line["wire"]["seed"] for line in sending})
         return await send()

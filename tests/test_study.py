@@ -519,7 +519,8 @@ class Words:
 
 
 @pytest.mark.parametrize(
-    ("interrupts", "words"), [(0, []), (1, ["stop"]), (2, ["stop", "cancel"]), (3, ["stop", "cancel", "leave"])]
+    ("interrupts", "words"),
+    [(0, []), (1, ["stop"]), (2, ["stop", "cancel"]), (3, ["stop", "cancel", "leave"])],
 )
 def test_each_interrupt_says_one_word_more(interrupts: int, words: list[str]) -> None:
     run, report = Words(interrupts), Reporter()
@@ -579,7 +580,9 @@ def test_an_option_that_makes_no_sense_is_told_and_nothing_is_sent(
 @pytest.mark.parametrize("value", ["2h", "", 59, 0, -1, True, [], float("nan")])
 @pytest.mark.parametrize("name", ["keep_uploads", "keep_outputs"])
 def test_a_lifetime_that_is_none_is_refused(tmp_path: Path, name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"{name}=.*'1h', '1d', '7d', '30d', '1y', seconds.*Nothing was sent"):
+    with pytest.raises(
+        ValueError, match=f"{name}=.*'1h', '1d', '7d', '30d', '1y', seconds.*Nothing was sent"
+    ):
         lab.Study(tmp_path / "study", **{name: value})
 
 

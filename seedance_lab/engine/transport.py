@@ -80,7 +80,9 @@ class OneShot(httpx.AsyncBaseTransport):
 def _judged(request: httpx.Request, response: httpx.Response, content: bytes) -> httpx.Response:
     status = response.status_code
     body = _json(content)
-    is_full = isinstance(body, dict) and body.get("error_type") == "insufficient_storage"  # a simulator's disk
+    is_full = (
+        isinstance(body, dict) and body.get("error_type") == "insufficient_storage"
+    )  # a simulator's disk
     if status >= httpx.codes.INTERNAL_SERVER_ERROR and not is_full:
         # The provider may have received it: a 502 here comes from the gateway, behind which work has begun.
         raise LostAnswer(f"{request.url.host} answered HTTP {status}. It may have received the request.")
@@ -182,9 +184,7 @@ def _without_key(response: httpx.Response, content: bytes, header: str) -> httpx
     for secret in secrets:
         content = content.replace(secret.encode(), b"***")
         said = [(name, value.replace(secret, "***")) for name, value in said]
-    return httpx.Response(
-        response.status_code, headers=said, content=content, extensions=response.extensions
-    )
+    return httpx.Response(response.status_code, headers=said, content=content, extensions=response.extensions)
 
 
 class Paced(httpx.AsyncBaseTransport):

@@ -147,7 +147,7 @@ class Reconciler:
         found = await self._signals.unless_left(
             self._engine.history(record.asked["endpoint"], since=record.sent_at - _SKEW, until=until)
         )
-        # A request without a seed is like every one with a seed: what fits another that is in doubt, too, is that one's.
+        # One without a seed is like every one with a seed: what fits another that is in doubt, too, is that one's.
         closer = [
             r.wire
             for r in self._book.records.values()

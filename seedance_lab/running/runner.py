@@ -238,7 +238,7 @@ class Runner:
             obeying.cancel()
 
     def _may_begin(self, item: Request | Record, n_under_way: int) -> bool:
-        """Whether there is room for it: at the service, or on the way to the disk. What is there already is not sent."""
+        """Whether there is room for it, at the service and on the way to the disk."""
         if n_under_way >= self._window.size + _BACKLOG:
             return False
         if self._stage(item.key) in _LEFT:

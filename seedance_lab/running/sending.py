@@ -172,7 +172,7 @@ class Sender:
         try:
             return await self._signals.unless_left(asyncio.shield(self._uploads[picture.sha256]))
         finally:
-            task = self._uploads[picture.sha256] if picture.sha256 in self._uploads else None
+            task = self._uploads.get(picture.sha256)
             if task is not None and self._signals.leaving:
                 task.cancel()
             elif task is not None and task.done():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -64,9 +64,9 @@ class Signals:
         before.set()
         self._told()
 
-    async def changed(self) -> None:
-        """Until anything changes."""
-        await self._changed.wait()
+    def changed(self) -> Coroutine[Any, Any, object]:
+        """Until anything changes, from this call on, whenever it is awaited."""
+        return self._changed.wait()
 
     async def nap(self, seconds: float) -> None:
         """Sleep, but wake for any change.

@@ -63,6 +63,8 @@ class Watcher:
             await self.take_back()
         may_stream = self._engine.can_stream
         while True:
+            if self._signals.leaving:
+                raise Left
             if may_stream and self._n_streams < self._pace.streams(record):
                 may_stream = False  # one that broke off is not tried again
                 seen = await self._by_stream(record, ticket)
@@ -111,6 +113,8 @@ class Watcher:
         wait_s = self._pace.first_s(record, self._window.slots)
         knew, last_s = self._pace.knows(record), None
         while True:
+            if self._signals.leaving:
+                raise Left
             if self._signals.cancelling:
                 wait_s = min(wait_s, _AFTER_CANCEL_S)
             if knew:
@@ -140,11 +144,11 @@ class Watcher:
         cancelling = self._signals.cancelling
         try:
             while not task.done():
-                if self._signals.leaving:
-                    raise Left
                 change = asyncio.ensure_future(self._signals.changed())
                 await asyncio.wait({task, change}, return_when=asyncio.FIRST_COMPLETED)
                 change.cancel()
+                if self._signals.leaving:
+                    raise Left
                 if self._signals.cancelling != cancelling:
                     return None
         finally:

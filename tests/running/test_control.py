@@ -96,7 +96,9 @@ def test_a_service_that_says_at_once_is_not_hammered(world: World, plan: Plan) -
 def test_cancel_takes_the_newest_back_first_and_knows_what_costs_nothing(world: World, many: Plan) -> None:
     """Taking back what runs first would only let those behind it begin, and cost."""
     world.run(many[:5], in_flight=5, meanwhile=after(10, "cancel"))
-    asked = [path.split("/")[-2] for _, method, path in world.asked if method == "PUT" and path.endswith("/cancel")]
+    asked = [
+        path.split("/")[-2] for _, method, path in world.asked if method == "PUT" and path.endswith("/cancel")
+    ]
     ids = [r.request_id for r in sorted(world.records().values(), key=lambda r: r.sent_at, reverse=True)]  # type: ignore[arg-type,return-value]
     assert sorted(asked) == sorted(i for i in ids if i)
     assert set(asked[:3]) == set(ids[:3]), "the three that waited were asked back before the two that ran"
@@ -237,5 +239,3 @@ def test_leftovers_are_all_looked_after_at_once(world: World, many: Plan) -> Non
     world.run(many, in_flight=1)
     assert world.stages() == {"saved": 8}
     assert world.now - began < 5 * world.service_s
-
-

@@ -116,7 +116,9 @@ class _Body(httpx.AsyncByteStream):
 
 def _stream(*lines: str, end: BaseException | float | None = None) -> Any:
     async def answer(_: httpx.Request, __: Send) -> httpx.Response:
-        return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=_Body(list(lines), end))
+        return httpx.Response(
+            200, headers={"content-type": "text/event-stream"}, stream=_Body(list(lines), end)
+        )
 
     return answer
 
@@ -185,7 +187,9 @@ def test_strange_metrics_do_not_end_a_pass(world: World, twenty: Plan, metrics: 
 
 
 @pytest.mark.parametrize("body", [[], "no", 3, {"status": "LOST"}, {}])
-def test_a_status_that_makes_no_sense_leaves_the_clip_at_the_service(world: World, twenty: Plan, body: Any) -> None:
+def test_a_status_that_makes_no_sense_leaves_the_clip_at_the_service(
+    world: World, twenty: Plan, body: Any
+) -> None:
     world.fault = at(fault=answers(200, body), applies=is_status)
     run = world.run(twenty[:1])
     assert world.stages() == {"accepted": 1}
@@ -215,5 +219,3 @@ def test_a_pace_remembers_the_last_thirty(world: World, twenty: Plan) -> None:
     for _ in range(30):
         pace.learn(record)
     assert pace.expected_s(record) == 20
-
-

@@ -34,6 +34,7 @@ Send = Callable[[], Awaitable[httpx.Response]]
 Fault = Callable[[httpx.Request, Send], Awaitable[httpx.Response]]
 
 BEGIN = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
+_BREATH_S = 1e-6
 RENDERER = local.StubRenderer()
 """Shared, because its clip is encoded once."""
 
@@ -49,6 +50,8 @@ class _Selector:
         return getattr(self._inner, name)
 
     def select(self, timeout: float | None = None) -> Any:
+        # Work takes a moment, too: two that wake a breath too early would else wake each other for ever.
+        self.moved(_BREATH_S)
         if ready := self._inner.select(0):
             return ready
         if timeout is None:
@@ -109,7 +112,9 @@ class World:
         monkeypatch.setattr("anyio.to_thread.run_sync", _inline_sync)
         clocks = {
             "dt": SimpleNamespace(datetime=_datetime(self.at), UTC=dt.UTC, timedelta=dt.timedelta),
-            "time": SimpleNamespace(time=lambda: self.at().timestamp(), monotonic=lambda: self.at().timestamp()),
+            "time": SimpleNamespace(
+                time=lambda: self.at().timestamp(), monotonic=lambda: self.at().timestamp()
+            ),
         }
         for module in (journal, book, fetching, pace, reconcile, runner, sending, waiting):
             for name, clock in clocks.items():
@@ -221,7 +226,10 @@ class World:
         """How many were at the engine when each request came, itself included; from the n-th request on."""
         rows = self.rows()
         return [
-            sum(other.seq <= row.seq and not (other.ended_at and other.ended_at <= row.sent_at) for other in rows)
+            sum(
+                other.seq <= row.seq and not (other.ended_at and other.ended_at <= row.sent_at)
+                for other in rows
+            )
             for row in rows[since:]
         ]
 
@@ -301,7 +309,10 @@ async def lost_before(request: httpx.Request, send: Send) -> httpx.Response:
 
 
 def at(
-    *numbers: int, fault: Fault, applies: Callable[[httpx.Request], bool] = is_submit, otherwise: Fault = sound
+    *numbers: int,
+    fault: Fault,
+    applies: Callable[[httpx.Request], bool] = is_submit,
+    otherwise: Fault = sound,
 ) -> Fault:
     """The fault for the n-th request (from 1) to which it applies; for all of them when no number is given."""
     seen = 0
