@@ -6,7 +6,6 @@ study cannot be used · 4 it would cost more than the budget · 130 interrupted.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +14,7 @@ from typing import Any, Literal, TypeVar
 import click
 import platformdirs
 from rich.console import Console
-from rich.table import Table
 
-from seedance_lab import bill as bills
 from seedance_lab import portal, quote
 from seedance_lab._version import __version__
 from seedance_lab.budget import spent_usd
@@ -29,14 +26,12 @@ from seedance_lab.local.serve import DISK_GB, Behaviour
 from seedance_lab.local.serve import serve as serve_engine
 from seedance_lab.plan import Plan
 from seedance_lab.plan import sweep as build_plan
-from seedance_lab.record import Record
 from seedance_lab.study import Run, Study
+from seedance_lab.tables import bill_table, runs_table, shown
 
 FAILED, BAD_INPUT, UNUSABLE, OVER_BUDGET, INTERRUPTED = 1, 2, 3, 4, 130
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_TABLE_ROWS = 40
 
 
 class _Group(click.Group):
@@ -181,14 +176,14 @@ def demo(image: str | None, prompt: str, folder: str, **how: Any) -> None:
     study = _study(folder, how)
     run = _go(study, plan, how)
     console = Console()
-    console.print(f"\nThe videos are in [bold]{_shown(study.folder / 'clips')}[/bold]", highlight=False)
+    console.print(f"\nThe videos are in [bold]{shown(study.folder / 'clips')}[/bold]", highlight=False)
     if how["track"] and not run.tracking_warning:
         console.print(
             "Every run is in MLflow:  [bold]mlflow ui[/bold]   (then open http://127.0.0.1:5000)",
             highlight=False,
         )
     console.print(
-        f"The same as a table:     [bold]seedance-lab frame {_shown(study.folder)}[/bold]", highlight=False
+        f"The same as a table:     [bold]seedance-lab frame {shown(study.folder)}[/bold]", highlight=False
     )
     _leave(run)
 
@@ -280,7 +275,7 @@ def status(folder: str) -> None:
     if study.unknown:
         click.echo(
             "Run any plan of this study again to look for the unknown ones in the account's history; what it cannot "
-            f"settle:\n  seedance-lab resolve {_shown(study.folder)} KEY --request-id ID   (or --lost)"
+            f"settle:\n  seedance-lab resolve {shown(study.folder)} KEY --request-id ID   (or --lost)"
         )
     if any(record.stage != "saved" for record in records.values()):
         sys.exit(FAILED)
@@ -349,16 +344,7 @@ def bill(folder: str, csv: str | None) -> None:
             read.frame().to_csv(csv, index=False)
         except OSError as error:
             raise LabError(f"The table cannot be written: {error}.") from error
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("key", "stage", "estimated", "charged", "difference", "at"):
-        table.add_column(name, no_wrap=True, justify="left" if name in {"key", "stage", "at"} else "right")
-    for row in read.rows[:_TABLE_ROWS]:
-        table.add_row(*bills.cells(row))
-    console = Console() if sys.stdout.isatty() else Console(width=200)
-    if read.rows:
-        console.print(table)
-    if len(read.rows) > _TABLE_ROWS:
-        console.print(f"… and {len(read.rows) - _TABLE_ROWS} more: --csv bill.csv", highlight=False)
+    bill_table(read)
     click.echo(repr(read))
 
 
@@ -484,7 +470,7 @@ def _go(study: Study, plan: Plan, how: dict[str, Any], *, retry_failed: bool | L
             f"The study {study.folder} cannot be written: {error.strerror or error}. What was sent is in its journal; "
             "make room and run the same command again."
         ) from error
-    _print_table(study, plan)
+    runs_table(study, plan)
     click.echo(repr(run))
     return run
 
@@ -496,54 +482,6 @@ def _leave(run: Run) -> None:
         for failure in run.failures[:5]:
             click.echo(f"  {failure.request.key}: {failure.stage}, {failure.why}", err=True)
         sys.exit(FAILED)
-
-
-def _print_table(study: Study, plan: Plan) -> None:
-    """A table of the plan's runs: what varies, how long it took, what it cost, where it is."""
-    varying = list(plan.varying)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in (*varying, "stage", "latency_s", "cost", "at fal", "file"):
-        table.add_column(
-            name,
-            justify="left" if name in {"file", "prompt", "stage"} else "right",
-            no_wrap=name not in {"prompt", "file"},
-            overflow="fold",  # a path that is cut short cannot be opened
-        )
-    records = study.records()
-    for request in plan[:_TABLE_ROWS]:
-        record = records.get(request.key)
-        settings = [_setting(request, name) for name in varying]
-        table.add_row(*settings, *_outcome(study, record, request.usd))
-    console = Console() if sys.stdout.isatty() else Console(width=200)
-    console.print(table)
-    if len(plan) > _TABLE_ROWS:
-        console.print(
-            f"… and {len(plan) - _TABLE_ROWS} more: seedance-lab frame {_shown(study.folder)}",
-            highlight=False,
-        )
-
-
-def _setting(request: Any, name: str) -> str:
-    value = getattr(request, name)
-    if name in {"image", "end_image"}:
-        return value.name if value else ""
-    return "random" if value is None and name == "seed" else str(getattr(value, "alias", value))
-
-
-def _outcome(study: Study, record: Record | None, usd: float | None) -> tuple[str, ...]:
-    at_fal = "?" if usd is None else f"${usd:.3f}"
-    if record is None:
-        return "not sent", "", "", at_fal, ""
-    latency = "" if record.latency_s is None else f"{record.latency_s:.2f}"
-    cost = "?" if record.cost_usd is None else f"${record.cost_usd:.2f}"
-    file = _shown(study.folder / str(record.clip["file"])) if record.clip else (record.error or "")
-    return record.stage, latency, cost, at_fal, file
-
-
-def _shown(path: Path) -> str:
-    """As short as it can be typed from here."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
 
 
 if __name__ == "__main__":

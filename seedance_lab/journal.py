@@ -162,6 +162,7 @@ class Journal:
         self._file: int | None = None
         self._torn_at: int | None = None
         self._before_last = 0
+        self._is_closed = False
 
     def _take_lock(self, folder: Path) -> None:
         try:
@@ -215,6 +216,8 @@ class Journal:
         Raises:
             OSError: It could not be written; the file is as it was before.
         """
+        if self._is_closed:
+            raise ValueError(f"{self.path} is closed; another process may be writing it.")
         at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         line = {"at": at, "kind": kind, **({"key": key} if key else {}), **data}
         raw = _encoded(line)
@@ -253,7 +256,8 @@ class Journal:
             os.fsync(self._file)
 
     def close(self) -> None:
-        """Let go of the lock."""
+        """Let go of the lock; nothing can be written after that."""
+        self._is_closed = True
         if self._file is not None:
             os.close(self._file)
             self._file = None

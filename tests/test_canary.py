@@ -57,8 +57,8 @@ class Fal(httpx.AsyncBaseTransport):
         if request.headers.get("authorization"):
             assert request.url.scheme == "https", request.url
             Fal.carried.add((request.url.host, request.headers["authorization"]))
-        if Fal.answer is not None:
-            return Fal.answer(request)
+        if Fal.answer is not None and (made := Fal.answer(request)) is not None:
+            return made
         inner = Router(httpx.AsyncHTTPTransport(), base=url, prefixes=places._prefixes())
         response = await inner.handle_async_request(request)
         content = (await response.aread()).replace(f"{url}/queue/".encode(), b"https://queue.fal.run/")
@@ -67,6 +67,20 @@ class Fal(httpx.AsyncBaseTransport):
         return httpx.Response(response.status_code, headers=headers, content=content)
 
 fal_client.client.AsyncBackupDomainTransport = Fal
+
+class Files(Router):
+    """Where files lie: the engine as well, and nothing beyond this machine."""
+    async def handle_async_request(self, request):
+        assert "canary" not in str(request.headers.raw), request.url
+        return await super().handle_async_request(request)
+
+class Engine(places.Engine):
+    def __init__(self, **parts):
+        if parts["bare"] is None:
+            parts["bare"] = Files(httpx.AsyncHTTPTransport(), base=url, prefixes=places._prefixes())
+        super().__init__(**parts)
+
+places.Engine = Engine
 plan = lab.sweep(image=picture, prompt="canary day", duration=2, resolution="480p", seed=range(2))
 
 def day(name, engine, **options):
@@ -89,8 +103,8 @@ assert "queue.fal.run" in hosts, hosts
 
 def echo(status):
     def answer(request):
-        if request.method != "POST" and status < 402:
-            return httpx.Response(200, json={"prices": [], "models": [], "has_more": False})
+        if status < 404 and not (request.method == "POST" and request.url.host == "queue.fal.run"):
+            return None  # the submission alone is answered so: it goes to the journal
         key = request.headers.get("authorization", "none")
         return httpx.Response(status, json={"detail": f"bad key {key!r}", "k": key}, headers={"x-echo": key})
     return answer
@@ -196,7 +210,6 @@ def test_a_notebook_that_goes_wrong_shows_no_key(
 def test_the_wheel_that_is_built_where_a_key_is_set_has_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("hatchling")
     import zipfile
 
     monkeypatch.setenv("FAL_KEY", KEY)

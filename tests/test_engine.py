@@ -405,12 +405,16 @@ def test_a_simulator_that_is_full_has_declined_and_not_lost_the_request() -> Non
     async def story() -> None:
         body = {"detail": "The disk is full.", "error_type": "insufficient_storage"}
         full = httpx.MockTransport(lambda _: httpx.Response(507, json=body))
-        async with httpx.AsyncClient(transport=OneShot(full, submit_prefix="https://queue.fal.run/")) as client:
+        async with httpx.AsyncClient(
+            transport=OneShot(full, submit_prefix="https://queue.fal.run/")
+        ) as client:
             with pytest.raises(Declined, match="disk is full") as caught:
                 await client.post("https://queue.fal.run/fal-ai/x", json={})
         assert (caught.value.status, caught.value.retry_after_s) == (507, None)
         unsaid = httpx.MockTransport(lambda _: httpx.Response(507, text="<html>"))
-        async with httpx.AsyncClient(transport=OneShot(unsaid, submit_prefix="https://queue.fal.run/")) as client:
+        async with httpx.AsyncClient(
+            transport=OneShot(unsaid, submit_prefix="https://queue.fal.run/")
+        ) as client:
             with pytest.raises(LostAnswer):
                 await client.post("https://queue.fal.run/fal-ai/x", json={})
 

@@ -429,3 +429,14 @@ def test_an_old_line_names_the_request_that_it_was() -> None:
     record = next(iter(fold(read(ASSET)).values()))
     assert isinstance(record.request(Path("study")), Request)
     assert record.request(Path("study")).prompt == "the boats drift apart — “slowly” 🚤"
+
+
+def test_a_closed_journal_takes_no_more_lines(path: Path) -> None:
+    """The lock is gone: another process may be writing."""
+    journal = Journal(path.parent)
+    journal.append("run")
+    before = path.read_bytes()
+    journal.close()
+    with pytest.raises(ValueError, match="is closed"):
+        journal.append("ended")
+    assert path.read_bytes() == before

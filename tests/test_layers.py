@@ -40,7 +40,7 @@ LAYERS = [
     ["running"],
     ["run"],
     ["study"],
-    ["view"],
+    ["tables", "view"],
     ["cli"],
 ]
 """Lowest first; a package is named once and checked inside for cycles."""

@@ -217,8 +217,12 @@ def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     async def at_once(self: Signals, seconds: float) -> None:
         await nap(self, min(seconds, 0.01))
 
-    nap = Signals.nap
+    async def rest_at_once(self: Signals, seconds: float = 0.0) -> None:
+        await rest(self, min(seconds, 0.01))
+
+    nap, rest = Signals.nap, Signals.rest
     monkeypatch.setattr(Signals, "nap", at_once)
+    monkeypatch.setattr(Signals, "rest", rest_at_once)
     monkeypatch.setattr(Signals, "sleep", at_once)
 
 

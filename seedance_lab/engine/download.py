@@ -26,6 +26,14 @@ _GONE = frozenset({403, 404, 410})
 """An expired link: fal's storage answers 404, signed links 403, and 410 says it in so many words."""
 
 
+class _OtherLength(EngineError):
+    """The file is empty, or of another length than the service said."""
+
+    def __init__(self, size: int, said: int | None) -> None:
+        super().__init__(f"{size} of {said or '?'} bytes came")
+        self.size = size
+
+
 async def fetch_file(
     client: httpx.AsyncClient,
     url: str,
@@ -41,7 +49,8 @@ async def fetch_file(
         client: Carries no key.
         url: Of the file.
         to: Where it is moved once it is whole.
-        size_bytes: Its length, where known.
+        size_bytes: Its length, where the service said it. A file that comes whole, and at every attempt with the
+            same other length, is taken as it is.
         attempts: How often a broken transfer is taken up again.
         pause: Waits before the n-th repeat.
 
@@ -52,6 +61,7 @@ async def fetch_file(
     """
     link = hashlib.sha256(url.encode()).hexdigest()[:8]
     part = to.with_name(f".{to.name}.{link}{PART}")
+    lengths: list[int] = []
     began = time.monotonic()
     for attempt in range(1, attempts + 1):
         try:
@@ -59,6 +69,10 @@ async def fetch_file(
             digest, size = await asyncio.to_thread(_checked, part, size_bytes)
             break
         except (httpx.HTTPError, httpx.InvalidURL, EngineError) as error:
+            if isinstance(error, _OtherLength):
+                lengths.append(error.size)
+                if attempt == attempts - 1 and len(lengths) == attempt and len(set(lengths)) == 1:
+                    size_bytes = None  # whole each time, and always the same: what the service said is wrong
             if attempt == attempts:
                 raise _said(error, url) from error
             await pause(attempt)
@@ -156,7 +170,7 @@ def _checked(part: Path, size_bytes: int | None) -> tuple[str, int]:
     size = part.stat().st_size
     if not size or (size_bytes is not None and size != size_bytes):
         part.unlink()
-        raise EngineError(f"{size} of {size_bytes or '?'} bytes came")
+        raise _OtherLength(size, size_bytes)
     with part.open("rb+") as file:
         os.fsync(file.fileno())
         return hashlib.file_digest(file, "sha256").hexdigest(), size

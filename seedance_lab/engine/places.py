@@ -28,6 +28,9 @@ _HISTORY_LAG_S = 15 * 60.0
 """fal does not say whether its history lists requests that are still under way. A clip takes one to two minutes
 and may wait for a slot; only after this long does absence mean that the request never arrived."""
 
+_SERVED_LAG_S = 2.0
+"""A served simulator's history is never behind, but a request whose sender has died may still lie in its socket."""
+
 _FAL_PER_S = 10.0
 """Source: fal's FAQ, 10 requests a second and user across endpoints; an old page, read 2026-11-23."""
 
@@ -73,7 +76,9 @@ def place_of(name: str | None) -> Place:
     if parts and parts.scheme in {"http", "https"} and parts.hostname and parts.path in {"", "/"}:
         if parts.username or parts.password:
             raise EngineError("The engine's URL must not carry a password. Nothing was sent.")
-        return Place(name.rstrip("/"), free=True, private=False, most_wait_s=10.0, history_lag_s=0.0)
+        return Place(
+            name.rstrip("/"), free=True, private=False, most_wait_s=10.0, history_lag_s=_SERVED_LAG_S
+        )
     raise EngineError(
         f"engine={name!r} is not known; it is 'local' (free, the default), 'fal' (paid), or the URL of a served "
         f"simulator such as 'http://127.0.0.1:8000'.{near(str(name), NAMES)} Nothing was sent."

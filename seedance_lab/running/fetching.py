@@ -111,4 +111,6 @@ class Fetcher:
         frames = FPS * request.duration
         if facts.n_frames not in {frames, frames + 1}:
             differs["n_frames"] = [frames, facts.n_frames]
+        if record.output_size not in {None, facts.size_bytes}:
+            differs["size_bytes"] = [record.output_size, facts.size_bytes]
         return {"differs": differs} if differs else {}

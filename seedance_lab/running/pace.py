@@ -70,6 +70,13 @@ class Pace:
             self._seen[setting_of(record)].append(took)
             self._lessons[setting_of(record)].set()
 
+    def may_be_behind(self, record: Record) -> bool:
+        """Whether the account's history may not show this request yet, though the service took it."""
+        return (
+            record.sent_at is not None
+            and time.time() < record.sent_at.timestamp() + self._place.history_lag_s
+        )
+
     def streams(self, record: Record) -> int:
         """How many status streams there may be at a time for this one to be followed by another."""
         if not (seen := self._seen.get(setting_of(record))):

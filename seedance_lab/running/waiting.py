@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from seedance_lab.engine import Answer, Engine, Seen, Ticket
+from seedance_lab.errors import EngineError
 from seedance_lab.record import Record
 from seedance_lab.running.book import Book
 from seedance_lab.running.pace import Pace, setting_of
@@ -177,6 +178,11 @@ class Watcher:
             output = await self._engine.recall(record.asked["endpoint"], ticket.request_id)
             if isinstance(output, dict) and output.get("video"):
                 answer = Answer(200, output, {})
+            elif record.urls and self._pace.may_be_behind(record):  # not an id that a person gave
+                raise EngineError(
+                    "The service, which took this request, shows nothing of it yet. It may be paid for and is never "
+                    "sent again; run the plan again later to fetch it."
+                )
         units = answer.headers.get("x-fal-billable-units")
         common: dict[str, Any] = {"metrics": dict(seen.metrics), "billable_units": units}
         if answer.video_url is not None:

@@ -41,12 +41,16 @@ def test_an_open_journal_keeps_no_lines_in_memory(tmp_path: Path) -> None:
     with Journal(tmp_path / "s") as journal:
         journal.append("study", version=1, engine="local")
         for n in range(500):
-            journal.append("sending", f"k1:{n}", request=request.record(), wire={"prompt": "b"}, usd=0.1)
-            journal.append("accepted", f"k1:{n}", request_id=f"r{n}", urls={})
+            journal.append(
+                "sending", f"k1:memory-{n}", request=request.record(), wire={"prompt": "b"}, usd=0.1
+            )
+            journal.append("accepted", f"k1:memory-{n}", request_id=f"r{n}", urls={})
     with Journal(tmp_path / "s") as journal:
         book = Book(journal, places.place_of("local"), "run", lambda *_: None)
         gc.collect()
-        assert sum(type(thing) is Event for thing in gc.get_objects()) == 0
+        assert (
+            sum(type(thing) is Event and thing.key.startswith("k1:memory") for thing in gc.get_objects()) == 0
+        )
         assert journal.take() == []
         assert len(book.records) == len(book.claimed) == 500
 
@@ -62,7 +66,7 @@ lab.Study(folder, engine=url, track=False).run(plan, progress=False).raise_if_fa
 
 def test_two_processes_with_two_studies_share_an_account(serve, picture: bytes, tmp_path: Path) -> None:
     """Same picture, same words, every third answer lost: neither takes the other's video, none is paid twice."""
-    _, url = serve(None, "--stub", "--fault", "submit:drop-after/3")
+    url = serve(None, "--stub", "--fault", "submit:drop-after/3").url
     (tmp_path / "p.png").write_bytes(picture)
     folders = [tmp_path / "one", tmp_path / "two"]
     runs = [

@@ -349,3 +349,23 @@ def test_leaving_does_not_wait_for_the_history(world: World, plan: Plan) -> None
     assert world.now < 10
     assert world.stages() == {"unknown": 1}
     assert world.kinds()["ended"] == 1
+
+
+def test_what_was_taken_and_is_not_shown_yet_stays_at_the_service(world: World, plan: Plan) -> None:
+    """A store behind the service may lag: an accepted request is not given up, and never paid again, over that."""
+
+    async def forgetful(request: httpx.Request, send: Send) -> httpx.Response:
+        if request.method == "GET" and "/requests/" in request.url.path:
+            return httpx.Response(404, json={"status": "NOT_FOUND"})
+        if request.url.path.endswith("/by-endpoint"):
+            return httpx.Response(200, json={"items": [], "has_more": False})
+        return await send()
+
+    world.fault = forgetful
+    world.run(plan[:1], place="fal", budget_usd=1)
+    (record,) = world.records().values()
+    assert record.stage == "accepted"
+    world.fault = sound
+    world.run(plan[:1], place="fal", budget_usd=1)
+    assert {r.stage for r in world.records().values()} == {"saved"}
+    assert sum(world.made().values()) == 1
