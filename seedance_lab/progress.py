@@ -27,7 +27,8 @@ class Snapshot(NamedTuple):
     """How far a run is.
 
     Attributes:
-        state: `running`, `paused`, `stopping` (nothing new begins) or `done`.
+        state: `running`, `paused`, `stopping` (nothing new begins), `cancelling` (what is at the service is asked
+            back) or `done`.
         n_total: Requests of the plan.
         n_saved: Those with a clip, the ones that were there before included.
         n_before: Those that had one when the run began.
@@ -137,6 +138,8 @@ def _facts(s: Snapshot) -> list[str]:
         facts.append("paused")
     if s.state == "stopping":
         facts.append(f"stopping: {s.n_in_flight:,} in flight will be saved" if s.n_in_flight else "stopping")
+    elif s.state == "cancelling":
+        facts.append(f"cancelling: {s.n_in_flight:,} in flight asked back; what was begun is saved")
     elif s.n_in_flight:
         facts.append(f"{s.n_in_flight:,} in flight")
     missing = s.n_total - s.n_saved - s.n_failed - s.n_unknown

@@ -173,10 +173,12 @@ class Run:
         return self._over
 
     @property
-    def state(self) -> Literal["running", "paused", "stopping", "done"]:
-        """`running`, `paused`, `stopping` (nothing new begins) or `done`."""
+    def state(self) -> Literal["running", "paused", "stopping", "cancelling", "done"]:
+        """`running`, `paused`, `stopping` (nothing new), `cancelling` (what is there is asked back) or `done`."""
         if self.done:
             return "done"
+        if self._runner.signals.cancelling:
+            return "cancelling"
         if self._runner.signals.stopping:
             return "stopping"
         return "paused" if self._runner.signals.paused else "running"

@@ -118,6 +118,12 @@ def test_stopping_says_what_happens_to_what_is_in_flight() -> None:
     assert "left" not in told(RUNNING._replace(state="stopping"))
 
 
+def test_cancelling_does_not_promise_what_the_service_may_take_back() -> None:
+    said = told(RUNNING._replace(state="cancelling"))
+    assert "cancelling: 4 in flight asked back" in said
+    assert "will be saved" not in said
+
+
 def test_the_end_says_what_was_never_made() -> None:
     assert "3 not made" in told(DONE._replace(n_saved=19))
     assert "not made" not in told(DONE)

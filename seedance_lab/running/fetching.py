@@ -15,7 +15,7 @@ from seedance_lab.record import Record
 from seedance_lab.running.book import Book
 from seedance_lab.running.signals import Signals
 
-_AT_A_TIME = 4
+_AT_A_TIME = 8
 _ATTEMPTS = 3
 
 

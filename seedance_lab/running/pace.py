@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import math
 import random
 import statistics
 import time
@@ -30,6 +31,9 @@ _SHORT_S = 10.0
 _TEACHERS, _SHORT_ONES = 4, 16
 """Streams at a time: of settings that nobody knows, and of short clips."""
 
+_SHOWN = 16
+"""Acceptances whose word on the slots is remembered; the most of them counts, as those of a beginning say too few."""
+
 Setting = tuple[str, str, int]
 """Endpoint id, resolution, seconds: what a clip's time depends on."""
 
@@ -38,6 +42,11 @@ def setting_of(record: Record) -> Setting:
     """What this request's time depends on."""
     arguments = record.asked["arguments"]
     return record.asked["endpoint"], arguments["resolution"], int(arguments["duration"])
+
+
+def _accepted(record: Record) -> float:
+    assert record.accepted_at is not None
+    return record.accepted_at.timestamp()
 
 
 class Pace:
@@ -57,8 +66,9 @@ class Pace:
             lambda: collections.deque(maxlen=_REMEMBERED)
         )
         self.n_teaching: collections.Counter[Setting] = collections.Counter()
+        self._there: dict[str, Record] = {}
         self._due: dict[str, float] = {}
-        self._queued: dict[str, float] = {}
+        self._shown: collections.deque[int] = collections.deque(maxlen=_SHOWN)
         self._lessons: dict[Setting, asyncio.Event] = collections.defaultdict(asyncio.Event)
         for record in records:
             self.learn(record)
@@ -104,42 +114,52 @@ class Pace:
             return None
         return model.latency.seconds(model.size(resolution, "16:9"), duration)  # tokens hardly vary with it
 
-    def first_s(self, record: Record, slots: int | None) -> float:
+    def there(self, record: Record) -> None:
+        """It is at the service from now on, as far as this pass is concerned; in the order of acceptance."""
+        at = _accepted(record)
+        if record.position:
+            n_alive = sum(self._due.get(key, math.inf) > at for key in self._there)
+            self._shown.append(max(1, n_alive - record.position))
+        self._there[record.key] = record
+
+    def first_s(self, record: Record) -> float:
         """Seconds from now to the first look.
 
         What the service begins when is reckoned from this pass's own requests: one that finds all slots taken
-        begins when enough of those before it have ended.
-
-        Args:
-            record: Of the request, accepted.
-            slots: How many the service seems to work on at a time; None while nobody has had to wait.
+        begins when enough of those before it have ended. What should have ended by then holds no slot, though
+        nobody may have seen it yet.
         """
         expected = self.expected_s(record)
         if expected is None:
             # While a stream teaches, looking is no use; and if it does not, then now and then.
             taught = self.n_teaching[setting_of(record)] > 0
             return self._place.most_wait_s if taught else _SHORTEST_S
-        assert record.accepted_at is not None
-        if record.key not in self._due:
-            begins = taken = record.accepted_at.timestamp()
-            before = sorted(self._due.values())
-            if slots is not None and len(before) >= slots:
-                # No later than one after the other: others of the account may be before it, too.
-                latest = taken + expected * (1 + (record.position or 0))
-                begins = min(latest, max(taken, before[len(before) - slots]))
-            begins = max(begins, self._queued.get(record.key, begins))
-            self._due[record.key] = begins + expected
+        for key in [key for key in self._there if key not in self._due]:
+            self._reckon(self._there[key])
         return max(0.0, self._due[record.key] - time.time() + (_LATER - 1) * expected)
 
-    def waited(self, record: Record) -> None:
-        """It was seen waiting in the queue just now: it has all its work before it."""
-        self._queued[record.key] = time.time()
+    def _reckon(self, record: Record) -> None:
+        """When it should be done, given what is before it."""
+        if (expected := self.expected_s(record)) is None:
+            return
+        begins, before = _accepted(record), record.position or 0
+        ends = sorted(due for due in self._due.values() if due > begins)
+        if self._shown and len(ends) >= (slots := max(self._shown)):
+            begins = ends[before if 0 < before < len(ends) else len(ends) - slots]
+        self._due[record.key] = begins + expected
+
+    def waited(self, record: Record, position: int | None) -> None:
+        """It was seen waiting just now, with so many before it: it has all its work before it."""
         self._due.pop(record.key, None)
+        if expected := self.expected_s(record):
+            now, before = time.time(), position or 0
+            ends = sorted(due for due in self._due.values() if due > now)
+            self._due[record.key] = expected + (ends[before] if 0 < before < len(ends) else now)
 
     def done(self, record: Record) -> None:
         """It is no longer at the service."""
         self._due.pop(record.key, None)
-        self._queued.pop(record.key, None)
+        self._there.pop(record.key, None)
 
     def next_s(self, record: Record, last_s: float | None) -> float:
         """Seconds to the next look, after one that came `last_s` after the one before it."""

@@ -36,7 +36,7 @@ from seedance_lab.running.signals import Left, Signals
 from seedance_lab.running.waiting import Watcher
 from seedance_lab.running.window import Window
 
-_BACKLOG = 32
+_BACKLOG = 64
 """Clips that may be on their way to the disk before nothing new is sent."""
 _ENOUGH_TO_JUDGE = 5
 """`stop_if` looks at a share only once so many requests of the pass have ended."""
@@ -82,7 +82,8 @@ class Runner:
         self.signals = Signals(self._stirred.set)
         self.prices = PUBLISHED
         self._listener = listener
-        self._window = Window(options.in_flight, self._stirred.set)
+        waiting = 1 / 2 if place.free else 1 / 8
+        self._window = Window(options.in_flight, self._stirred.set, waiting=waiting)
         self._fatal: Exception | None = None
         self._n_ended = self._n_failed = 0
         self._book: Book
@@ -117,7 +118,7 @@ class Runner:
                 parts: Any = {"engine": engine, "book": book, "signals": self.signals}
                 pace = Pace(self.place, self.records.values())
                 self._reconciler = Reconciler(**parts, place=self.place, problems=self.problems)
-                self._watcher = Watcher(**parts, window=self._window, pace=pace)
+                self._watcher = Watcher(**parts, pace=pace)
                 self._fetcher = Fetcher(**parts, folder=self.folder)
                 self._sender = Sender(
                     **parts,

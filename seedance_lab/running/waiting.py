@@ -18,7 +18,6 @@ from seedance_lab.record import Record
 from seedance_lab.running.book import Book
 from seedance_lab.running.pace import Pace, setting_of
 from seedance_lab.running.signals import Left, Signals
-from seedance_lab.running.window import Window
 
 _CLIENT_CLOSED = 499
 _PATIENCE, _LONG_S = 3.0, 60.0
@@ -41,13 +40,12 @@ class Watcher:
         engine: Open.
         book: The pass's journal.
         signals: What the person says.
-        window: How many the service seems to work on.
         pace: When to look.
     """
 
-    def __init__(self, *, engine: Engine, book: Book, signals: Signals, window: Window, pace: Pace) -> None:
+    def __init__(self, *, engine: Engine, book: Book, signals: Signals, pace: Pace) -> None:
         self._engine, self._book, self._signals = engine, book, signals
-        self._window, self._pace = window, pace
+        self._pace = pace
         self._n_streams = 0
         self._asking = asyncio.Lock()
         self._taken_back: dict[str, str] = {}
@@ -62,6 +60,7 @@ class Watcher:
         ticket = await self._ticket(record)
         if self._signals.cancelling:
             await self.take_back()
+        self._pace.there(record)
         may_stream = self._engine.can_stream
         while True:
             if self._signals.leaving:
@@ -96,7 +95,7 @@ class Watcher:
 
     async def _by_stream(self, record: Record, ticket: Ticket) -> Seen | None:
         # One that goes on saying nothing new is given up some time, too: it may have missed the end.
-        longest_s = _PATIENCE * max(_LONG_S, self._pace.first_s(record, self._window.slots))
+        longest_s = _PATIENCE * max(_LONG_S, self._pace.first_s(record))
         setting = setting_of(record)
         self._n_streams += 1
         self._pace.n_teaching[setting] += 1
@@ -111,7 +110,7 @@ class Watcher:
 
     async def _by_looks(self, record: Record, ticket: Ticket) -> Seen | None:
         """Look until it is done; None when a first lesson about such clips came, which changes what to do."""
-        wait_s = self._pace.first_s(record, self._window.slots)
+        wait_s = self._pace.first_s(record)
         knew, last_s = self._pace.knows(record), None
         while True:
             if self._signals.leaving:
@@ -128,8 +127,8 @@ class Watcher:
             if seen.state == "done":
                 return seen
             if seen.state == "queued":
-                self._pace.waited(record)
-            due_s = self._pace.first_s(record, self._window.slots) if self._pace.knows(record) else 0.0
+                self._pace.waited(record, seen.position)
+            due_s = self._pace.first_s(record) if self._pace.knows(record) else 0.0
             if due_s > 0:
                 wait_s, last_s = due_s, None
             else:

@@ -22,20 +22,23 @@ class Window:
 
     Args:
         fixed: As many, always; None follows what the service shows.
+        waiting: The share of them that may wait in the service's queue. So many that no slot is idle between a
+            clip's end and our seeing it; few, because a stop waits for them all.
         told: Called when there may be room.
 
     Attributes:
         size: Requests that may be there now.
         taken: Requests that are.
-        slots: How many of them the service seems to work on; None while none has had to wait.
     """
 
-    def __init__(self, fixed: int | None = None, told: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, fixed: int | None = None, told: Callable[[], None] = lambda: None, *, waiting: float = 1 / 8
+    ) -> None:
         self._told = told
         self._is_fixed = fixed is not None
+        self._share = waiting
         self.size = fixed or START
         self.taken = 0
-        self.slots: int | None = None
         self._waiting: collections.deque[asyncio.Future[None]] = collections.deque()
 
     @property
@@ -77,12 +80,9 @@ class Window:
 
     def accepted(self, position: int | None) -> None:
         """A request was taken, with so many waiting before it; None when the service did not say."""
-        if position:
-            self.slots = max(1, self.taken - position - 1)
         if self._is_fixed or position is None:
             return
-        # So many may wait that no slot is idle between a clip's end and our seeing it.
-        reserve = max(1, self.size // 8)
+        reserve = max(1, int(self.size * self._share))
         if position < reserve:
             self.size = min(_MOST, self.size + 1)
             self._call()

@@ -225,7 +225,7 @@ class PanelControl:
     @property
     def stopping(self) -> bool:
         """Whether the run begins nothing new."""
-        return self._run is not None and self._run.state == "stopping"
+        return self._run is not None and self._run.state in {"stopping", "cancelling"}
 
     def run(self) -> Run | None:
         """Run the plan; None when it was not begun: `errors` says why, or `confirm_text` asks for a second press."""

@@ -58,6 +58,24 @@ def test_many_that_wait_in_the_queue_are_not_looked_at_again_and_again(world: Wo
     assert len(world.asked) <= 8 * 20
 
 
+@pytest.mark.parametrize(("slots", "in_flight"), [(16, 48), (4, 12)])
+def test_one_look_each_is_nearly_enough_however_deep_the_queue(
+    world: World, picture: bytes, slots: int, in_flight: int
+) -> None:
+    """When it begins follows from what is before it; what has ended unseen must not count as a slot of its own."""
+
+    async def late(_: httpx.Request, send: Send) -> httpx.Response:
+        await asyncio.sleep(8)
+        return await send()
+
+    world.slots = slots
+    world.fault = at(fault=late, applies=is_status)
+    plan = sweep(image=picture, prompt="boats", duration=5, resolution="480p", seed=range(100))
+    world.run(plan, in_flight=in_flight)
+    assert world.stages() == {"saved": 100}
+    assert kinds(world)["status"] <= 1.8 * 100
+
+
 def test_what_an_earlier_run_took_is_known_to_the_next(world: World, twenty: Plan) -> None:
     world.service_s = 300.0  # nobody would have guessed
     world.run(twenty[:2])

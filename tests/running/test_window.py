@@ -8,12 +8,14 @@ import heapq
 from seedance_lab.running.window import START, Window
 
 
-def in_flight_at(slots: int, n: int, *, fixed: int | None = None) -> tuple[Window, float, int]:
+def in_flight_at(
+    slots: int, n: int, *, fixed: int | None = None, waiting: float = 1 / 8
+) -> tuple[Window, float, int]:
     """A service with so many slots, 1 s a clip, that shows queue positions; no clock but a made-up one.
 
     Returns the window, the moment of the last clip's end, and the longest queue.
     """
-    window, now, longest = Window(fixed), 0.0, 0
+    window, now, longest = Window(fixed, waiting=waiting), 0.0, 0
     running: list[float] = []
     queued = left = 0
     left = n
@@ -34,6 +36,12 @@ def in_flight_at(slots: int, n: int, *, fixed: int | None = None) -> tuple[Windo
             queued -= 1
             heapq.heappush(running, now + 1)
     return window, now, longest
+
+
+def test_half_of_it_may_wait_where_a_stop_costs_nothing() -> None:
+    eighth, half = in_flight_at(64, 1000)[2], in_flight_at(64, 1000, waiting=1 / 2)[2]
+    assert eighth <= 64 / 8 + 3
+    assert 32 < half <= 64 + 3
 
 
 def test_it_begins_small_and_finds_the_slots() -> None:
