@@ -308,7 +308,7 @@ def _count(name: str, value: Any) -> int:
 def _axes(inputs: Mapping[str, Any], together: Sequence[str] | Sequence[Sequence[str]]) -> list[_Axis]:
     columns = {name: values_of(name, value) for name, value in inputs.items()}
     groups: list[Sequence[str]] = (
-        [together] if together and all(isinstance(n, str) for n in together) else list(together)  # type: ignore[list-item]
+        [together] if together and all(isinstance(n, str) for n in together) else list(together)  # type: ignore[list-item]  # all() tells mypy nothing
     )
     group_of: dict[str, tuple[str, ...]] = {}
     for group in groups:

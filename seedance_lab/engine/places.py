@@ -115,7 +115,7 @@ async def open_engine(
 def _wires(base: str) -> httpx.AsyncBaseTransport:
     """Connections to a served simulator: few, for a pool looks at each of them at each request."""
     is_tls = base.startswith("https:")  # without it, reading the world's certificates is 40 ms for nothing
-    few = httpx.Limits(max_connections=10, max_keepalive_connections=5)
+    few = httpx.Limits(max_connections=8, max_keepalive_connections=8)
     return Apart(
         httpx.AsyncHTTPTransport(limits=few, verify=is_tls),
         httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=32), verify=is_tls),

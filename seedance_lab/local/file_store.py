@@ -8,8 +8,8 @@ from seedance_lab.local.database import Database
 from seedance_lab.local.records import FileRecord
 
 _COLUMNS = ", ".join(FileRecord._fields)
-_FILES = f"SELECT {_COLUMNS} FROM files WHERE"  # noqa: S608  # own names; values are bound
-PUT_FILE = f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES ({', '.join('?' * len(FileRecord._fields))})"  # noqa: S608
+_FILES = f"SELECT {_COLUMNS} FROM files WHERE"  # noqa: S608  # names of our own  # own names; values are bound
+PUT_FILE = f"INSERT OR REPLACE INTO files ({_COLUMNS}) VALUES ({', '.join('?' * len(FileRecord._fields))})"  # noqa: S608  # names of our own
 """Adds a file's record, or replaces it."""
 
 

@@ -87,7 +87,7 @@ def _serve(line: bytes, wire: _Wire) -> None:
         name = fields.pop("id")
         out = Path(fields.pop("out"))
         wire.say(_draw(name, out, fields, wire))
-    except Exception as error:  # noqa: BLE001  whatever goes wrong with one job, the next one is served
+    except Exception as error:  # noqa: BLE001  # whatever goes wrong with one job, the next one is served
         kind = "image_load_error" if type(error).__name__ == "PictureError" else "internal"
         text = str(error) if kind == "image_load_error" else f"{type(error).__name__}: {error}"
         wire.say({"id": name, "error": text, "kind": kind})

@@ -82,7 +82,7 @@ class Watcher:
         """
         async with self._asking:
             there = [r for r in self._book.records.values() if r.stage == "accepted" and r.accepted_at]
-            for record in sorted(there, key=lambda r: r.accepted_at, reverse=True):  # type: ignore[arg-type,return-value]
+            for record in sorted(there, key=lambda r: r.accepted_at, reverse=True):  # type: ignore[arg-type,return-value]  # all have the time
                 if record.stage == "accepted" and record.request_id not in self._taken_back:
                     ticket = await self._ticket(record)
                     self._taken_back[ticket.request_id] = await self._engine.cancel(ticket)

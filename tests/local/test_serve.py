@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import av
 import httpx
 import pytest
 
@@ -119,7 +120,6 @@ def test_a_folder_that_cannot_be_made_is_an_engine_error(tmp_path: Path) -> None
 
 def test_the_real_renderer_makes_a_video_of_the_promised_size(tmp_path: Path) -> None:
     """From upload to file through worker processes; equal requests give equal bytes."""
-    av = pytest.importorskip("av")
     with server(tmp_path) as url, httpx.Client(base_url=url, headers=KEY) as client:
         image_url = client.post("/cdn/files/upload", content=picture()).json()["access_url"]
         body = {"prompt": "zoom in", "image_url": image_url, "duration": "2", "resolution": "480p", "seed": 3}
@@ -137,7 +137,6 @@ def test_the_real_renderer_makes_a_video_of_the_promised_size(tmp_path: Path) ->
 
 def test_the_stub_makes_a_video_of_the_promised_size_and_length(tmp_path: Path) -> None:
     """Tests of the layers above measure it like any clip."""
-    av = pytest.importorskip("av")
     with server(tmp_path, "--stub") as url, httpx.Client(base_url=url, headers=KEY) as client:
         answers = [
             client.post(f"/run/{LITE_TEXT.id}", json={**TEXT, "seed": seed}).json()["video"]["url"]

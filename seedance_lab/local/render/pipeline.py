@@ -36,7 +36,7 @@ def drawn(
                 frame, planes = blank(width, height)
                 draw(i, planes)
                 ready.put(frame)
-        except Exception as error:  # noqa: BLE001  crosses to the reader's thread, where it is raised
+        except Exception as error:  # noqa: BLE001  # crosses to the reader's thread, where it is raised
             ready.put(error)
 
     thread = threading.Thread(target=work, name="seedance-lab-draw", daemon=True)
