@@ -21,10 +21,16 @@ from seedance_lab._version import __version__
 if TYPE_CHECKING:
     from seedance_lab.clip import Clip
     from seedance_lab.errors import LabError
-    from seedance_lab.frames import latency, pivot, runs
+    from seedance_lab.frames import pivot
+    from seedance_lab.loading import runs
     from seedance_lab.plan import Plan, sweep
     from seedance_lab.request import Request
     from seedance_lab.run import Run
+    from seedance_lab.stats.anova import effects
+    from seedance_lab.stats.front import pareto
+    from seedance_lab.stats.paired import compare
+    from seedance_lab.stats.repeats import repeatability
+    from seedance_lab.stats.times import growth, latency
     from seedance_lab.study import Study
     from seedance_lab.view import panel, show
 
@@ -35,10 +41,15 @@ _HOME = {
     "Request": "request",
     "Run": "run",
     "Study": "study",
-    "latency": "frames",
+    "compare": "stats.paired",
+    "effects": "stats.anova",
+    "growth": "stats.times",
+    "latency": "stats.times",
     "panel": "view",
+    "pareto": "stats.front",
     "pivot": "frames",
-    "runs": "frames",
+    "repeatability": "stats.repeats",
+    "runs": "loading",
     "show": "view",
     "sweep": "plan",
 }
@@ -52,9 +63,14 @@ __all__ = [
     "Run",
     "Study",
     "__version__",
+    "compare",
+    "effects",
+    "growth",
     "latency",
     "panel",
+    "pareto",
     "pivot",
+    "repeatability",
     "runs",
     "show",
     "sweep",

@@ -18,6 +18,7 @@ from rich.console import Console
 from seedance_lab import portal, quote
 from seedance_lab._version import __version__
 from seedance_lab.budget import spent_usd
+from seedance_lab.cli_study import report, track
 from seedance_lab.columns import differences
 from seedance_lab.engine import place_of
 from seedance_lab.errors import BudgetError, EngineError, LabError, StudyError
@@ -70,6 +71,8 @@ def main() -> None:
       seedance-lab resolve studies/me KEY --lost         decide what the account's history could not
       seedance-lab frame studies/me --csv me.csv         one row a request
       seedance-lab bill studies/me                       what was charged, held against the estimate
+      seedance-lab track studies/me                      write it into MLflow now
+      seedance-lab report studies/me                     one page to send around
       seedance-lab serve --port 8000                     the engine for curl, JavaScript, other programs
 
     With money: export FAL_KEY=…, then sweep … --engine fal --budget-usd 5
@@ -77,6 +80,10 @@ def main() -> None:
     Exit codes: 0 done · 1 some requests have no clip · 2 bad input, nothing was sent · 3 the engine or the
     study cannot be used · 4 it would cost more than the budget · 130 interrupted.
     """
+
+
+main.add_command(track)
+main.add_command(report)
 
 
 def _inputs(command: F) -> F:

@@ -198,3 +198,5 @@ COLUMNS: tuple[Column, ...] = (
 """Every column, in order."""
 
 UNITS = {column.name: column.unit for column in COLUMNS if column.unit}
+
+NAMES = frozenset(column.name for column in COLUMNS)

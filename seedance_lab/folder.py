@@ -6,14 +6,16 @@ Reading takes no lock: it works while this or another process runs the study.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seedance_lab import frames
+from seedance_lab import frames, report
 from seedance_lab.clip import Clip, file_name
 from seedance_lab.errors import StudyError, near
 from seedance_lab.journal import Event, read
 from seedance_lab.record import IN_DOUBT, Record, fold
+from seedance_lab.stats import anova, front, paired, repeats, times
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +93,56 @@ class StudyFolder:
         """One row a request, failures included, the API's names as columns; see `seedance_lab.frames`."""
         return frames.frame(self.records(), self.folder)
 
+    # ── answers ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def compare(self, by: str, of: str = "latency_s") -> paired.Comparison:
+        """What one setting changes, all else being equal; see `seedance_lab.compare`."""
+        return paired.compare(self.frame(), by, of)
+
+    def effects(self, of: str = "latency_s") -> anova.Effects:
+        """Which settings matter, against the noise of the seed; see `seedance_lab.effects`."""
+        return anova.effects(self.frame(), of)
+
+    def latency(self, by: str | Sequence[str] = "resolution", *, of: str = "latency_s") -> pd.DataFrame:
+        """How long clips took, by setting; see `seedance_lab.latency`."""
+        return times.latency(self.frame(), by, of=of)
+
+    def pareto(self, by: str | Sequence[str] | None = None, *, quality: str | None = None) -> front.Pareto:
+        """Which settings are worth their dollars and seconds; see `seedance_lab.pareto`."""
+        return front.pareto(self.frame(), by, quality=quality)
+
+    def repeatability(self) -> repeats.Repeatability:
+        """Whether the same inputs give the same video again; see `seedance_lab.repeatability`."""
+        return repeats.repeatability(self.frame())
+
+    def report(
+        self,
+        path: str | os.PathLike[str] = "report.html",
+        *,
+        question: str = "",
+        of: str | Sequence[str] = "latency_s",
+    ) -> Path:
+        """Everything on one page that opens without a server: question, plan, answers, plots, clips, requests.
+
+        Args:
+            path: Where to; an earlier report is replaced, any other file is not.
+            question: What the sweep was run to find out.
+            of: Numeric column or columns that are answered for.
+
+        Raises:
+            LabError: Nothing was sent yet, or there is no such column.
+            StudyError: Another file is there.
+        """
+        return report.write(
+            Path(path).expanduser().absolute(),
+            self.frame(),
+            {clip.key: clip for clip in self.clips() if clip.key is not None},
+            title=self.folder.name,
+            question=question,
+            of=[of] if isinstance(of, str) else list(of),
+        )
+
 
 def _has_others(folder: Path) -> bool:
-    known = {"engine", "inputs", "clips", "views"}
+    known = {"engine", "inputs", "clips", "views", "report.html"}
     return any(entry.name not in known and not entry.name.startswith(".") for entry in folder.iterdir())

@@ -1,129 +1,93 @@
-"""A study, or MLflow's runs of it, as a tidy table: one row a request, the API's names as columns.
+"""A study as a tidy table: one row a request, the API's names as columns.
 
 The columns are declared in `columns`; nothing here knows them one by one. A column has the same type
 whatever is in it, an empty study's included, so that a notebook written on a rehearsal holds on the real
-thing.
+thing. `loading` makes the same table from MLflow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Any
 
-from seedance_lab import columns, mlflow_store
+from seedance_lab import columns
 from seedance_lab.columns import COLUMNS, Column
 from seedance_lab.errors import LabError, near
 from seedance_lab.record import Record
 
 if TYPE_CHECKING:
     import pandas as pd
-    from mlflow import MlflowClient
-    from mlflow.entities import Run as MlflowRun
-
-_PAGE = 5000
 
 
-def frame(records: Mapping[str, Record], folder: Path) -> pd.DataFrame:
+def frame(
+    records: Mapping[str, Record],
+    folder: Path,
+    *,
+    extra: Mapping[str, Mapping[str, float | None]] | None = None,
+) -> pd.DataFrame:
     """One row a request, in the order of asking, failures included.
 
     Args:
         records: By key, as `record.fold` gives them.
         folder: The study's folder.
+        extra: More numbers, such as measures of the clips: a column's name, and its values by request key.
 
     Returns:
-        The columns of `columns.COLUMNS`, typed; units in `df.attrs["units"]`.
-    """
-    return _frame({c.name: [c.of(record, folder) for record in records.values()] for c in COLUMNS})
-
-
-def runs(
-    experiment: str | Sequence[str],
-    *,
-    tracking_uri: str | None = None,
-    filter: str = "",  # noqa: A002  # MLflow's own word for it
-) -> pd.DataFrame:
-    """The same table from MLflow: what was tracked, by anyone, in one or several experiments.
-
-    It differs from `Study.frame` in that only what came to an end is there; a prompt is cut at 6,000
-    characters; and `file` is MLflow's copy of the clip (a path where the store is on this machine, else a
-    URI).
-
-    Args:
-        experiment: Its name, or several.
-        tracking_uri: MLflow's own default if not given.
-        filter: In MLflow's search language: ``"params.resolution = '720p'"``.
-
-    Returns:
-        One row a request and engine, its latest attempt. `df.attrs["n_foreign"]` counts the runs in there
-        that are not of this package.
+        The columns of `columns.COLUMNS`, typed, then those of `extra` as float64, missing where there is no
+        value; units in `df.attrs["units"]`.
 
     Raises:
-        LabError: There is no such experiment or store, or MLflow does not understand the filter.
+        LabError: A column of `extra` has the name of a declared one.
     """
-    from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
+    return table(
+        {c.name: [c.of(record, folder) for record in records.values()] for c in COLUMNS},
+        {name: [values.get(key) for key in records] for name, values in (extra or {}).items()},
+    )
 
-    where = mlflow_store.Location.now()
-    uri = where._replace(uri=tracking_uri or where.uri).absolute()
-    path = mlflow_store.sqlite_path(uri)
-    if path is not None and not path.exists():
-        raise LabError(f"There is no MLflow store at {path}. Name it: runs(…, tracking_uri='sqlite:///…').")
-    names = [experiment] if isinstance(experiment, str) else list(experiment)
-    with mlflow_store.quiet():
-        try:
-            if path is None:  # a database file may be read where it cannot be written
-                mlflow_store.check(uri)
-            client = MlflowClient(tracking_uri=uri)
-            found, n_foreign = _latest(
-                mlflow_store.search(client, _ids(client, names, uri), filter, page=_PAGE)
-            )
-        except (MlflowException, mlflow_store.Unreachable) as error:
-            raise LabError(
-                f"MLflow at {mlflow_store.shown(uri)} did not answer: "
-                f"{mlflow_store.without_secrets(str(error), uri)}"
-            ) from error
-    df = _frame({c.name: [_from_run(c, run) for run in found] for c in COLUMNS})
-    df.attrs["n_foreign"] = n_foreign
+
+def table(
+    values: Mapping[str, Sequence[Any]], extra: Mapping[str, Sequence[Any]] | None = None
+) -> pd.DataFrame:
+    """A frame from each declared column's values, and more columns of numbers after them.
+
+    Raises:
+        LabError: An extra column has the name of a declared one.
+    """
+    import pandas as pd
+
+    made = {column.name: _series(column, values[column.name]) for column in COLUMNS}
+    for name, numbers in (extra or {}).items():
+        if name in made:
+            raise LabError(f"There is already a column {name!r}: give the extra one another name.")
+        made[name] = pd.Series(numbers, dtype="float64")
+    df = pd.DataFrame(made)
+    df.attrs["units"] = dict(columns.UNITS)
     return df
 
 
 def typed(df: pd.DataFrame) -> pd.DataFrame:
     """The columns that this package knows, in their own types again: for a frame read back from CSV.
 
-    Columns of other names are left alone.
+    CSV has no types, and pandas guesses: a prompt `007` or `NA` would not come back. So read text::
+
+        df = typed(pd.read_csv("runs.csv", dtype=str, keep_default_na=False))
+
+    An empty text is missing afterwards: CSV cannot tell the two apart. Parquet needs this for an empty frame
+    only, of which it keeps no categories. Columns of other names are left alone,
+    except that in a frame of nothing but text those that hold only numbers become float64.
     """
     known = {c.name: c for c in COLUMNS}
-    out = df.assign(
-        **{name: _series(known[name], df[name].tolist()).array for name in df.columns if name in known}
-    )
+    all_text = len(df.columns) > 0 and all(_is_text(df[name]) for name in df.columns)
+    made: dict[str, Any] = {}
+    for name in df.columns:
+        if name in known:
+            made[name] = _series(known[name], _untexted(known[name], df[name].tolist())).array
+        elif all_text:
+            made[name] = _numbers(df[name])
+    out = df.assign(**made)
     out.attrs = {**df.attrs, "units": dict(columns.UNITS)}
     return out
-
-
-def latency(
-    df: pd.DataFrame, by: str | Sequence[str] = "resolution", *, of: str = "latency_s"
-) -> pd.DataFrame:
-    """How long clips took, by setting; requests without a clip are left out.
-
-    Args:
-        df: From `Study.frame` or `runs`.
-        by: One column or several.
-        of: Which time: `latency_s` (from sending to the result), or its parts `submit_s`, `queue_s`,
-            `inference_s`, or `download_s`, or `total_s` (from sending to the file on the disk).
-
-    Returns:
-        One row a combination, with `count`, `mean`, `p50`, `p95` of that time (seconds).
-
-    Raises:
-        LabError: No such column.
-    """
-    names = _named(df, by)
-    _named(df, ["stage", of])
-    made = df[df["stage"] == "saved"].groupby(names, observed=True, dropna=False)[of]
-    found = made.agg(count="count", mean="mean", p50="median", p95=lambda s: s.quantile(0.95))
-    return cast("pd.DataFrame", found)  # the stubs know one-column results only
 
 
 def pivot(
@@ -164,15 +128,7 @@ def _named(df: pd.DataFrame, names: str | Sequence[str]) -> list[str]:
 # ── typing ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _frame(values: Mapping[str, list[Any]]) -> pd.DataFrame:
-    import pandas as pd
-
-    df = pd.DataFrame({column.name: _series(column, values[column.name]) for column in COLUMNS})
-    df.attrs["units"] = dict(columns.UNITS)
-    return df
-
-
-def _series(column: Column, values: list[Any]) -> pd.Series[Any]:
+def _series(column: Column, values: Sequence[Any]) -> pd.Series[Any]:
     import pandas as pd
 
     if column.dtype == "category":
@@ -180,82 +136,37 @@ def _series(column: Column, values: list[Any]) -> pd.Series[Any]:
         # What a newer version knows and this one does not comes last, and is not lost.
         order = [*column.order, *(v for v in seen if v not in column.order)]
         return pd.Series(pd.Categorical(values, categories=order, ordered=True))
-    if column.dtype.startswith("datetime64"):
+    if column.dtype.startswith("datetime64") and not isinstance(values, pd.Series):
         times = pd.to_datetime(pd.Series(values, dtype="object"), utc=True, format="ISO8601")
         return pd.Series(times, dtype=column.dtype)
     return pd.Series(values, dtype=column.dtype)
 
 
-# ── MLflow ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _ids(client: MlflowClient, names: Sequence[str], uri: str) -> list[str]:
-    ids = []
-    for name in names:
-        found = client.get_experiment_by_name(name)
-        if found is None or found.lifecycle_stage != "active":
-            known = [e.name for e in client.search_experiments()]
-            raise LabError(
-                f"There is no experiment {name!r} in MLflow at {mlflow_store.shown(uri)}.{near(name, known)} "
-                f"It has {', '.join(map(repr, known[:10]))}{', …' if len(known) > 10 else ''}."
-            )
-        ids.append(found.experiment_id)
-    return ids
-
-
-def _latest(found: Iterator[MlflowRun]) -> tuple[list[MlflowRun], int]:
-    """Each request's latest attempt, where its first one stood; and how many runs are not ours.
-
-    By engine too: a rehearsal never stands for what was paid for.
-    """
-    latest: dict[tuple[str, str], MlflowRun] = {}
-    n_foreign = 0
-    for run in found:
-        tags = run.data.tags
-        if key := tags.get(columns.KEY):
-            latest[key, tags.get(f"{columns.TAG}engine", "")] = run
-        elif columns.RUN not in tags:
-            n_foreign += 1
-    return list(latest.values()), n_foreign
-
-
-def _from_run(column: Column, run: MlflowRun) -> Any:
-    if column.home:
-        place, _, name = column.home.partition(".")
-        value = getattr(run.data, place).get(name)
-        if value is None:
-            return None
-        if column.dtype == "boolean":
-            return str(value).lower() == "true"
-        return int(float(value)) if column.dtype == "Int64" else value
-    return _DERIVED[column.name](run)
-
-
-def _sent_at(run: MlflowRun) -> Any:
+def _is_text(values: pd.Series[Any]) -> bool:
     import pandas as pd
 
-    return pd.Timestamp(run.info.start_time, unit="ms", tz="UTC")
+    return bool(pd.api.types.is_string_dtype(values))
 
 
-def _finished_at(run: MlflowRun) -> Any:
-    import pandas as pd
-
-    latency_s = run.data.metrics.get("latency_s")
-    return None if latency_s is None else _sent_at(run) + pd.Timedelta(milliseconds=round(1000 * latency_s))
-
-
-def _saved_at(run: MlflowRun) -> Any:
-    import pandas as pd
-
-    saved = run.data.tags.get(f"{columns.TAG}stage") == "saved" and run.info.end_time is not None
-    return pd.Timestamp(run.info.end_time, unit="ms", tz="UTC") if saved else None
+def _untexted(column: Column, values: list[Any]) -> list[Any]:
+    """Values that may have been written as text; an empty text is a missing value."""
+    if column.dtype in {"string", "category"} or column.dtype.startswith("datetime64"):
+        return [None if v == "" else v for v in values]
+    return [_untext(column.dtype, v) if isinstance(v, str) else v for v in values]
 
 
-def _file(run: MlflowRun) -> str | None:
-    if run.data.tags.get(f"{columns.TAG}stage") != "saved" or columns.ARTIFACTS in run.data.tags:
+def _untext(dtype: str, text: str) -> Any:
+    if text == "":
         return None
-    uri = f"{run.info.artifact_uri}/clip.mp4"
-    return unquote(urlsplit(uri).path) if uri.startswith("file:") else uri
+    if dtype == "boolean":
+        return {"true": True, "false": False}.get(text.lower())
+    return float(text) if dtype == "float64" or not text.lstrip("+-").isdigit() else int(text)
 
 
-_DERIVED = {"sent_at": _sent_at, "finished_at": _finished_at, "saved_at": _saved_at, "file": _file}
+def _numbers(values: pd.Series[Any]) -> Any:
+    import pandas as pd
+
+    try:
+        return pd.to_numeric(values.replace("", None)).astype("float64").array
+    except (ValueError, TypeError):
+        return values.array

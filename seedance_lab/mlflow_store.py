@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import sqlite3
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -97,11 +98,11 @@ def _sqlite_uri(path: Path) -> str:
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """The file of a SQLite URI; None for other stores and for a database in memory."""
+    """The file of a SQLite URI; None for other stores, a database in memory and SQLite's own `file:` form."""
     if not uri.startswith("sqlite:///"):
         return None
     name = unquote(uri.removeprefix("sqlite:///").split("?", 1)[0])
-    return Path(name) if name and name != ":memory:" else None
+    return Path(name) if name and name != ":memory:" and not name.startswith("file:") else None
 
 
 def check(uri: str) -> None:
@@ -134,6 +135,9 @@ def _check_http(url: str) -> None:
 def _check_sqlite(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():  # and it shall not: an empty file is no database that is not there yet
+            with tempfile.TemporaryFile(dir=path.parent):
+                return
         with contextlib.closing(sqlite3.connect(path, timeout=ANSWER_S, isolation_level=None)) as database:
             database.execute("BEGIN IMMEDIATE")
             database.execute("ROLLBACK")
@@ -142,6 +146,18 @@ def _check_sqlite(path: Path) -> None:
             raise Unreachable(str(error)) from error
     except OSError as error:
         raise Unreachable(f"{error.strerror or error}") from error
+
+
+def holds_runs(path: Path) -> bool:
+    """Whether there is a run in this SQLite database; True too where that cannot be told."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as database:
+            named = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+            if ("runs",) not in named:
+                return False
+            return bool(database.execute("SELECT EXISTS (SELECT 1 FROM runs)").fetchone()[0])
+    except sqlite3.Error:
+        return True
 
 
 def search(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +26,7 @@ from seedance_lab.progress import Reporter, reporter
 from seedance_lab.quote import Quote
 from seedance_lab.record import IN_DOUBT, PAID, Record, fold
 from seedance_lab.request import Request
+from seedance_lab.retrack import Written, retrack
 from seedance_lab.run import TICK_S, Failure, Listener, Run, leaving_on_sigterm
 from seedance_lab.tracking import Tracker
 
@@ -44,7 +45,7 @@ class Study(StudyFolder):
         folder: Made at the first run.
         engine: `local` (free, the default), `fal` (paid), or the URL of a served simulator. A study stays
             with the engine of its first run; for a new one `SEEDANCE_LAB_ENGINE` is the default.
-        track: Whether runs are mirrored into MLflow, wherever MLflow itself would put them.
+        track: Whether runs are mirrored into MLflow, wherever MLflow itself would put them; `track()` does it later.
         experiment: MLflow experiment; the folder's name by default.
         slots: How many requests the in-process simulator works on at a time; one a core by default.
         keep_uploads: How long pictures stay at the service, readable by anyone who has their URL: `"1h"`, `"1d"`,
@@ -70,7 +71,7 @@ class Study(StudyFolder):
     ) -> None:
         super().__init__(folder)
         self.place = self._place(engine)
-        self.track = track
+        self.tracked = track
         self.experiment = experiment or self.folder.name
         self.slots = slots
         self._keep_s = {
@@ -190,7 +191,7 @@ class Study(StudyFolder):
         )
         # Where it costs money the run itself asks the service for its price first, and then judges.
         (check_limit if self.place.hosted else check_budget)(self.place, plan, self.records(), options)
-        tracker = Tracker(self.folder, experiment=self.experiment, place=self.place) if self.track else None
+        tracker = Tracker(self.folder, experiment=self.experiment, place=self.place) if self.tracked else None
         return Run(self, self.place, plan, options, tracker, listener)
 
     def preview(self, plan: Plan) -> Plan:
@@ -219,6 +220,38 @@ class Study(StudyFolder):
             StudyError: Another simulator answers there than the one that the study was run on.
         """
         return portal.call(bills.bill(self.place, self.folder, self.events()))
+
+    def track(
+        self,
+        *,
+        tracking_uri: str | None = None,
+        experiment: str | None = None,
+        listener: Callable[[int, int], None] | None = None,
+    ) -> Written:
+        """Write everything that the journal knows into MLflow now: every pass, every request that came to an end.
+
+        For a study that was made with `track=False`, for a tracking database that was lost, or to copy a study
+        into another store. What is there already is left alone, so it may be called at any time, twice too.
+
+        Args:
+            tracking_uri: Where MLflow itself would put runs if not given.
+            experiment: The study's own if not given.
+            listener: Told after each run how many are done, of how many.
+
+        Returns:
+            How many runs were written, how many were there, and what MLflow did not take.
+
+        Raises:
+            StudyError: There is no study yet, or the store cannot be reached or written.
+            StudyLocked: The study is being run; that run writes what is missing.
+        """
+        return retrack(
+            self.folder,
+            place=self.place,
+            experiment=experiment or self.experiment,
+            tracking_uri=tracking_uri,
+            listener=listener,
+        )
 
     def resolve(self, key: str, *, request_id: str | None = None, lost: bool = False) -> None:
         """Decide what became of a request whose answer was lost and that the history could not settle.

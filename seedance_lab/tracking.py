@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seedance_lab import journal, mlflow_store
+import filelock
+
+from seedance_lab import journal, mlflow_client, mlflow_store
 from seedance_lab.engine import Place
 from seedance_lab.journal import Event
 from seedance_lab.mirror import CALL_S, Mirror
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 _OPEN_S = 60.0
 """MLflow's import, and the migration of a fresh database: seconds, on a slow disk many."""
+_TURN_S = 30.0
+"""Longest wait for another process that still writes this study's runs."""
 _MOST_FAILURES = 3
 _TICK_S = 0.1
 
@@ -61,6 +65,7 @@ class Tracker:
         self._over = False
         self._until = 0.0
         self._failures = 0
+        self._turn = filelock.FileLock(folder / ".tracking.lock", thread_local=False)
         self._run = ""
         self._plan: Plan
         self._where: mlflow_store.Location
@@ -106,6 +111,8 @@ class Tracker:
             if time.monotonic() > self._until:
                 self._over = True
                 self._warn("it has stopped answering")
+                # The thread writes nothing more after the call that it is in, which may take MLflow minutes.
+                self._turn.release()
                 return
             self._thread.join(_TICK_S)
 
@@ -131,7 +138,29 @@ class Tracker:
         while (item := self._inbox.get()) is None or item[0].kind != "run":
             if item is None:
                 return
-        mirror = self._open(item[0])
+        self._take_turn()
+        try:
+            self._write(item[0])
+        finally:
+            self._turn.release()
+
+    def _take_turn(self) -> None:
+        """One process at a time: the study's next pass may begin while the last one's runs are being written.
+
+        Two would not find each other's runs, and write some twice.
+        """
+        self._allow(_TURN_S)
+        try:
+            self._turn.acquire(timeout=_TURN_S)
+        except filelock.Timeout as error:
+            raise mlflow_store.Unreachable("another process is still writing this study's runs") from error
+        except OSError:
+            return  # a folder whose file system has no locks; the journal's own was granted, or nobody would be here
+        if self._over:
+            self._turn.release()
+
+    def _write(self, begun: Event) -> None:
+        mirror = self._open(begun)
         earlier = mirror.catch_up(journal.read(self._folder / "journal.jsonl"), self._run)
         while True:
             if earlier and self._inbox.empty():  # what is happening now goes before what was missed
@@ -219,19 +248,7 @@ class Tracker:
             warnings.warn(self.warning, TrackingWarning, stacklevel=2)
 
 
-def _client(uri: str) -> MlflowClient:
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=uri)
-    with contextlib.suppress(AttributeError):
-        # Over HTTP each ended run would print two lines on the user's page, after one more call for them;
-        # the only public switch is an environment variable, which is the user's.
-        client._tracking_client._log_url = _say_nothing  # noqa: SLF001
-    return client
-
-
-def _say_nothing(_: str) -> None:
-    pass
+_client = mlflow_client.opened
 
 
 def _told(error: Exception) -> str:

@@ -15,8 +15,8 @@ import seedance_lab as lab
 
 REPO = Path(__file__).parent.parent
 PUBLIC = [
-    "Clip", "LabError", "Plan", "Request", "Run", "Study", "__version__", "latency", "panel", "pivot", "runs", "show",
-    "sweep",
+    "Clip", "LabError", "Plan", "Request", "Run", "Study", "__version__", "compare", "effects", "growth", "latency",
+    "panel", "pareto", "pivot", "repeatability", "runs", "show", "sweep",
 ]  # fmt: skip
 HEAVY = {
     "pandas",

@@ -1,30 +1,22 @@
-"""The table of a study, and the same table from MLflow."""
+"""The table of a study. The same table from MLflow is in tests/loading."""
 
 from __future__ import annotations
 
-import datetime as dt
-import socket
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from mlflow import MlflowClient
 
-from seedance_lab import frames
 from seedance_lab.columns import COLUMNS
 from seedance_lab.errors import LabError
-from seedance_lab.frames import frame, latency, pivot, runs, typed
+from seedance_lab.frames import frame, pivot, typed
 from seedance_lab.journal import read
 from seedance_lab.plan import Plan, sweep
 from seedance_lab.record import Record, fold
-from tests.tracked import Books, Tracked, fresh_store
+from seedance_lab.stats.times import latency
+from tests.tracked import Tracked
 
 NAMES = [column.name for column in COLUMNS]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> str:
-    return fresh_store(tmp_path)
 
 
 @pytest.fixture
@@ -157,151 +149,71 @@ def test_the_file_is_a_path_that_opens(mixed: pd.DataFrame, study: Path) -> None
     assert pd.isna(of(study)["file"][0])
 
 
-def test_parquet_brings_back_the_same_table(mixed: pd.DataFrame, tmp_path: Path) -> None:
-    """Types, order of the categories and units included."""
-    mixed.to_parquet(tmp_path / "a.parquet")
-    back = pd.read_parquet(tmp_path / "a.parquet")
-    pd.testing.assert_frame_equal(back, mixed)
-    assert back.attrs == mixed.attrs
-
-
-def test_csv_brings_back_the_same_table_once_typed(mixed: pd.DataFrame, tmp_path: Path) -> None:
-    """CSV has no types, and the prompt has quotes, a comma and a new line in it."""
-    mixed.to_csv(tmp_path / "a.csv", index=False)
-    back = typed(pd.read_csv(tmp_path / "a.csv"))
-    pd.testing.assert_frame_equal(back, mixed)
-    assert back.attrs == mixed.attrs
-
-
-# ── from MLflow ─────────────────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.fixture
-def tracked(store: str, study: Path, plan: Plan) -> pd.DataFrame:
-    """A tracked pass of every end that is one; the study's own table."""
-    with Tracked(study, plan) as one:
+def odd(study: Path, picture: bytes) -> pd.DataFrame:
+    """A table with everything in it that a file format could lose."""
+    prompts = ["007", "NA", "None", "a\nb", "a\r\nb", 'she said "go", twice', "🌊 Σ", "a;b\tc", "1e5"]
+    plan = sweep(image=picture, prompt=prompts, seed=[None, 4294967295])
+    with Tracked(study, plan, track=False) as one:
         one.save(*plan[:3])
-        one.fail(plan[3])
-        one.refuse(plan[4])
-        one.cancel(plan[5])
-    return of(study)
+        one.save(plan[3], metrics={})
+        one.fail(plan[4])
+        for request in plan[5:]:
+            one.refuse(request)
+    measured = {"motion_px_s": {plan[0].key: 1.5, plan[1].key: float("nan")}, "nobody": {}}
+    return frame(fold(read(study / "journal.jsonl")), study, extra=measured)
 
 
-def test_the_study_and_mlflow_tell_the_same(tracked: pd.DataFrame) -> None:
-    """To the last millisecond; only the file is MLflow's own copy."""
-    df = runs("harbour")
-    own = tracked.set_index("key").drop(columns="file")
-    theirs = df.set_index("key").drop(columns="file").loc[own.index]
-    pd.testing.assert_frame_equal(theirs, own)
-    assert df.dtypes.to_dict() == tracked.dtypes.to_dict()
-    assert df.attrs == {**tracked.attrs, "n_foreign": 0}
-    copies = df["file"].dropna()
-    assert len(copies) == 3
-    assert {Path(f).read_bytes() for f in copies} == {Path(f).read_bytes() for f in tracked["file"].dropna()}
+@pytest.mark.parametrize("which", ["mixed", "odd"])
+def test_parquet_brings_back_the_same_table(
+    which: str, mixed: pd.DataFrame, tmp_path: Path, picture: bytes
+) -> None:
+    """Types, order of the categories, units and every odd value included."""
+    df = mixed if which == "mixed" else odd(tmp_path / "odd", picture)
+    df.to_parquet(tmp_path / "a.parquet")
+    back = pd.read_parquet(tmp_path / "a.parquet")
+    pd.testing.assert_frame_equal(back, df)
+    assert back.attrs == df.attrs
 
 
-def test_an_empty_experiment_is_an_empty_table(store: str, mixed: pd.DataFrame) -> None:
-    """With the same columns and types."""
-    MlflowClient().create_experiment("harbour")
-    assert runs("harbour").dtypes.to_dict() == mixed.dtypes.to_dict()
+def test_an_empty_table_comes_back_from_parquet_once_typed(mixed: pd.DataFrame, tmp_path: Path) -> None:
+    """Parquet keeps no categories where there is no row."""
+    mixed[:0].to_parquet(tmp_path / "a.parquet")
+    back = typed(pd.read_parquet(tmp_path / "a.parquet"))
+    pd.testing.assert_frame_equal(back, mixed[:0])
+    assert back.attrs == mixed.attrs
 
 
-def test_foreign_runs_are_left_out_and_counted(store: str, tracked: pd.DataFrame) -> None:
-    """An experiment is often shared; a parent of ours is not foreign."""
-    client = MlflowClient()
-    experiment = client.get_experiment_by_name("harbour").experiment_id
-    for _ in range(2):
-        client.create_run(experiment)
-    df = runs("harbour")
-    assert len(df) == len(tracked)
-    assert df.attrs["n_foreign"] == 2
+@pytest.mark.parametrize("which", ["mixed", "odd", "empty"])
+def test_csv_brings_back_the_same_table_once_typed(
+    which: str, mixed: pd.DataFrame, tmp_path: Path, picture: bytes
+) -> None:
+    """CSV has no types, and prompts have quotes, commas, new lines and other people's words for nothing."""
+    df = {"mixed": lambda: mixed, "odd": lambda: odd(tmp_path / "odd", picture), "empty": lambda: mixed[:0]}[
+        which
+    ]()
+    df.to_csv(tmp_path / "a.csv", index=False)
+    back = typed(pd.read_csv(tmp_path / "a.csv", dtype=str, keep_default_na=False))
+    pd.testing.assert_frame_equal(back, df)
+    assert back.attrs == df.attrs
 
 
-def test_of_several_attempts_the_latest_counts(store: str, study: Path, plan: Plan) -> None:
-    """As in the study's own table."""
-    with Tracked(study, plan) as one:
-        one.fail(plan[0])
-        one.save(plan[1])
-    with Tracked(study, plan) as two:
-        two.save(plan[0])
-    df = runs("harbour")
-    assert df["stage"].tolist() == ["saved", "saved"]
-    assert df["attempts"].tolist() == of(study)["attempts"].tolist() == [2, 1]
-    assert set(df["key"]) == set(of(study)["key"])
+def test_csv_read_as_pandas_does_it_is_typed_too(mixed: pd.DataFrame, tmp_path: Path) -> None:
+    """Where no prompt looks like a number, the plain call is enough."""
+    mixed.to_csv(tmp_path / "a.csv", index=False)
+    pd.testing.assert_frame_equal(typed(pd.read_csv(tmp_path / "a.csv")), mixed)
 
 
-def test_a_rehearsal_does_not_hide_what_was_paid_for(store: str, tmp_path: Path, plan: Plan) -> None:
-    """Equal requests have equal keys wherever they are made."""
-    with Tracked(tmp_path / "paid", plan, engine="fal") as paid:
-        paid.save(plan[0])
-    with Tracked(tmp_path / "free", plan) as free:
-        free.save(plan[0])
-    assert runs("harbour")["engine"].tolist() == ["fal", "local"]
-
-
-def test_a_filter_and_several_experiments(store: str, tmp_path: Path, plan: Plan) -> None:
-    """In MLflow's own search language."""
-    for name in ("a", "b"):
-        with Tracked(tmp_path / name, plan, experiment=name, engine="fal" if name == "a" else "local") as one:
-            one.save(*plan[:2])
-            one.fail(plan[2])
-    assert len(runs(["a", "b"])) == 6
-    df = runs(["a", "b"], filter="params.duration = '5' AND attributes.status = 'FAILED'", tracking_uri=store)
-    assert df["stage"].tolist() == ["failed"] * 2
-
-
-def test_an_unknown_experiment_is_named_with_its_neighbours(tracked: pd.DataFrame) -> None:
-    """A typing slip is the usual reason."""
-    with pytest.raises(LabError, match=r"no experiment 'harbor'.*Did you mean 'harbour'"):
-        runs("harbor")
-
-
-def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
-    """Reading in the wrong folder must not leave an empty store behind."""
-    with pytest.raises(LabError, match="no MLflow store"):
-        runs("harbour")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_server_that_is_not_there_is_told_at_once() -> None:
-    """MLflow by itself would go on trying for minutes."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
-        with pytest.raises(LabError, match="did not answer: ConnectError"):
-            runs("harbour", tracking_uri=f"http://127.0.0.1:{listener.getsockname()[1]}")
-
-
-def test_a_filter_that_mlflow_does_not_understand_is_told(tracked: pd.DataFrame) -> None:
-    """As an error of this package, with MLflow's words."""
-    with pytest.raises(LabError, match="filter"):
-        runs("harbour", filter="resolution is 480p")
-
-
-def test_many_pages_are_one_table(tracked: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MLflow answers page by page."""
-    monkeypatch.setattr(frames, "_PAGE", 2)
-    pd.testing.assert_frame_equal(
-        runs("harbour").sort_values("key", ignore_index=True),
-        runs("harbour").sort_values("key", ignore_index=True),
-    )
-    assert len(runs("harbour")) == len(tracked)
-
-
-def test_a_prompt_too_long_for_mlflow_is_cut_there(store: str, study: Path, picture: bytes) -> None:
-    """The one input in which the two tables can differ."""
-    plan = sweep(image=picture, prompt="x" * 7000)
-    with Tracked(study, plan) as one:
-        one.refuse(plan[0])
-    assert runs("harbour")["prompt"].str.len().tolist() == [6000]
-    assert of(study)["prompt"].str.len().tolist() == [7000]
-
-
-def test_children_keep_their_times_of_day(tracked: pd.DataFrame, store: str) -> None:
-    """MLflow has whole milliseconds, and so has the journal: nothing is rounded on the way."""
-    by_key = {run.data.tags["seedance_lab.key"]: run for run in Books(store).children}
-    for key, sent_at in zip(tracked["key"], tracked["sent_at"], strict=True):
-        at = dt.datetime.fromtimestamp(by_key[key].info.start_time / 1000, dt.UTC)
-        assert abs(at - sent_at.to_pydatetime()) < dt.timedelta(microseconds=1)
+def test_more_numbers_come_after_the_declared_columns(study: Path, mixed: pd.DataFrame) -> None:
+    """Measures, ratings: by key, missing where there is none, never in the place of a declared column."""
+    records = fold(read(study / "journal.jsonl"))
+    key = mixed["key"][1]
+    df = frame(records, study, extra={"motion_px_s": {key: 2.5, "k1:elsewhere": 9.0}, "rating": {}})
+    assert list(df.columns) == [*NAMES, "motion_px_s", "rating"]
+    assert df["motion_px_s"].dropna().to_dict() == {1: 2.5}
+    assert str(df["rating"].dtype) == "float64"
+    pd.testing.assert_frame_equal(df[NAMES], mixed)
+    with pytest.raises(LabError, match="already a column 'seed'"):
+        frame(records, study, extra={"seed": {}})
 
 
 # ── summing up ──────────────────────────────────────────────────────────────────────────────────────────
@@ -326,8 +238,8 @@ def test_latency_by_setting_leaves_failures_out(table: pd.DataFrame) -> None:
     """How long a failure took says nothing about clips."""
     found = latency(table)
     assert found.index.tolist() == ["480p", "720p"]
-    assert found.loc["480p"].tolist() == pytest.approx([4, 2.5, 2.5, 3.85])
-    assert list(found.columns) == ["count", "mean", "p50", "p95"]
+    assert found.loc["480p", ["count", "mean", "p50", "p95"]].tolist() == pytest.approx([4, 2.5, 2.5, 3.85])
+    assert [c for c in found.columns if "_" not in c] == ["count", "mean", "p50", "p90", "p95"]
     assert len(latency(table, by=["resolution", "seed"])) == 3
 
 

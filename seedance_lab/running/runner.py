@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from seedance_lab import lineage
 from seedance_lab._version import __version__
 from seedance_lab.budget import Options, check_budget, check_limit, to_send
 from seedance_lab.clip import file_name
@@ -105,12 +106,14 @@ class Runner:
             # Where it costs money the service's own price decides, once it was read; the published one may be old.
             check = check_limit if self.place.hosted else check_budget
             check(self.place, self.plan, self.records, self.options)
-            engine = await open_engine(
+            opening = open_engine(
                 self.place,
                 self.folder / "engine",
                 slots=self.options.slots,
                 requests_per_s=self.options.requests_per_s,
             )
+            # Git is asked meanwhile: in a large repository it may take a second.
+            engine, noted = await asyncio.gather(opening, asyncio.to_thread(lineage.now))
             begun = False
             try:
                 self._check_engine(engine.identity)
@@ -130,7 +133,7 @@ class Runner:
                 self._prepare()
                 begun = True
                 await book.begin(n_requests=len(self.plan), engine_id=engine.identity,
-                           budget_usd=self.options.budget_usd, version=__version__)  # fmt: skip
+                           budget_usd=self.options.budget_usd, version=__version__, lineage=noted)  # fmt: skip
                 if self.prices.read_at is not None:
                     await book.say("price", **self.prices.record(self.plan))
                 await self._feed()

@@ -295,7 +295,7 @@ class PanelControl:
         arguments = "".join(f"    {name}={as_python(value)},\n" for name, value in inputs.items())
         place = self.study.place.name
         engine = "" if place == "local" else f", engine={place!r}"
-        if not self.study.track:
+        if not self.study.tracked:
             engine += ", track=False"
         code = f"import seedance_lab as lab\n\nplan = lab.sweep(\n{arguments})\n"
         if run:
