@@ -24,7 +24,7 @@ def code_cells(path: Path) -> list[Any]:
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_a_notebook_is_short_and_uses_public_names_only(path: Path) -> None:
     cells = code_cells(path)
-    assert len(cells) <= 12
+    assert len(cells) <= 16
     for cell in cells:
         assert len(cell.source.splitlines()) <= 12, cell.source
         for node in ast.walk(ast.parse(cell.source)):

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import io
 import itertools
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
@@ -78,7 +79,7 @@ class Tracked:
         why: str | None = None,
     ) -> None:
         self.folder, self.plan, self.engine, self.why = folder, plan, engine, why
-        self.run = f"20261123T120000-{next(_numbers):06x}"
+        self.run = f"20261123T120000-{os.getpid():x}{next(_numbers):04x}"  # no other process's
         self.tracker = Tracker(folder, experiment=experiment, place=place_of(engine)) if track else None
         self.cut_off = False
 

@@ -2,8 +2,9 @@
 
     python -m tests.tracking.writer FOLDER EXPERIMENT N [--saves M] [--migration-dies-at STEP] [--plain]
 
-Says `ready`, waits for a line, saves M clips (all N) in one pass, says the tracker's warning. With `--migration-dies-at` it
-ends itself with SIGKILL in that step of MLflow's set-up of a new database; `--plain` does that set-up by MLflow alone.
+Says `ready`, waits for a line, saves M clips (all N) in one pass, says the tracker's warning.
+With `--migration-dies-at` it ends itself with SIGKILL in that step of MLflow's set-up of a new database;
+`--plain` does that set-up by MLflow alone.
 """
 
 from __future__ import annotations
