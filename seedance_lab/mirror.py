@@ -187,8 +187,23 @@ class Mirror:
         self._batch(known.run_id, params=self._params(one), metrics=metrics, at=one.began)
         self._put(known, {"plan.json": mirror_files.plan(one)} if one.asked else {})
         if datasets := _datasets(one, self._folder):
+            self._log_inputs(known, datasets)
+
+    def _log_inputs(self, known: _Known, datasets: list[Any]) -> None:
+        """Say which pictures went in; once more if another study wrote the same picture at the same moment.
+
+        MLflow looks whether it has the dataset and then makes it: the second of two is refused.
+        """
+        from mlflow.exceptions import MlflowException
+
+        for is_last in (False, True):
             self._allow(CALL_S)
-            self._client.log_inputs(known.run_id, datasets=datasets)
+            try:
+                self._client.log_inputs(known.run_id, datasets=datasets)
+                return
+            except MlflowException as error:
+                if is_last or "UNIQUE" not in str(error).upper():
+                    raise
 
     def _params(self, one: Pass) -> dict[str, Any]:
         endpoints = dict.fromkeys(columns.alias(asked["endpoint"]) for asked in one.requests.values())

@@ -301,10 +301,9 @@ def test_a_slow_server_is_waited_for_as_long_as_it_moves(
     tmp_path: Path,
     plan: Plan,
     experiment: str,
-    short: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Every answer comes a second late: many times what a single call may take in all."""
+    """Every answer comes a second late: together that is longer than any single call may take."""
     wire = Wire(on_sqlite.port)
     wire.delay_s = 1.0
     monkeypatch.setenv("MLFLOW_TRACKING_URI", wire.url)

@@ -15,6 +15,7 @@ import json
 import os
 import signal
 import sys
+import uuid
 from pathlib import Path
 
 import PIL.Image
@@ -63,7 +64,9 @@ def main() -> None:
     if args.plain:
         MlflowClient()
     plan = plan_of(args.n)
-    with Tracked(args.folder, plan, experiment=args.experiment) as one:
+    one = Tracked(args.folder, plan, experiment=args.experiment)
+    one.run = f"20261123T120000-{uuid.uuid4().hex[:6]}"  # each process counts from 1 otherwise
+    with one:
         one.save(*plan[: args.saves])
     print(json.dumps(one.tracker.warning))
 
