@@ -18,6 +18,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+from mlflow.exceptions import MlflowException
 
 from seedance_lab import mlflow_store, tracking
 from seedance_lab._version import __version__
@@ -503,6 +504,29 @@ def test_one_request_that_mlflow_refuses_costs_that_request(
     with Tracked(study, plan):
         pass
     assert [Books(store).of(r).info.status for r in plan] == ["FINISHED"] * 4
+
+
+def test_a_picture_that_another_study_writes_at_the_same_moment_costs_nothing(
+    store: str, study: Path, plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLflow looks whether it has a dataset and then makes it: of two at once the second is refused."""
+    refused: list[str] = []
+
+    def once(name: str, _: tuple[object, ...]) -> Exception | None:
+        if name != "log_inputs" or refused:
+            return None
+        refused.append(name)
+        return MlflowException("(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.name")
+
+    real = tracking._client
+    monkeypatch.setattr(tracking, "_client", lambda uri: Grumpy(real(uri), once))
+    with Tracked(study, plan) as one:
+        one.save(*plan)
+    assert refused
+    assert one.tracker is not None
+    assert one.tracker.warning is None
+    (parent,) = Books(store).parents
+    assert parent.inputs.dataset_inputs
 
 
 def test_a_store_that_takes_no_files_keeps_the_numbers(
