@@ -170,8 +170,9 @@ def _differences(df: pd.DataFrame) -> np.ndarray[Any, Any]:
 def _model(df: pd.DataFrame, sweep: Sweep) -> dict[str, float]:
     table = effects(df).table.set_index("term")
     row = table.loc["resolution"]
-    # Half of the difference, squared, is the variance of two levels; 6 s between the durations makes 9 s².
-    by_setting = EFFECT**2 / 4
+    # The variance that two levels make, with this share of 720p clips; 6 s between the durations makes 9 s².
+    at_720p = (1 - sweep.lopsided) / (2 - sweep.lopsided)
+    by_setting = EFFECT**2 * at_720p * (1 - at_720p)
     true_share = by_setting / (by_setting + 9.0 + sweep.noise_s**2 + sweep.seed_s**2)
     silent = table[table["kind"].isin(["setting", "interaction"])].drop(index=["resolution", "duration"])
     return {

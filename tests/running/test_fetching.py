@@ -12,7 +12,7 @@ import av
 import httpx
 import pytest
 
-from seedance_lab import frames
+from seedance_lab import latency
 from seedance_lab.journal import read
 from seedance_lab.plan import Plan, sweep
 from seedance_lab.record import Record
@@ -240,6 +240,6 @@ def test_the_times_of_a_clip_add_up(world: World, plan: Plan) -> None:
     assert df["inference_s"].tolist() == pytest.approx([40.0] * 3, abs=0.1)
     assert (df["queue_s"] + df["inference_s"]).tolist() == pytest.approx(df["latency_s"].tolist(), abs=0.01)
     assert (df["total_s"] >= df["latency_s"] + 5).all()
-    table = frames.latency(df, by="resolution", of="submit_s")
+    table = latency(df, by="resolution", of="submit_s")
     assert table["p50"].tolist() == pytest.approx([2.0], abs=0.1)
     assert table["count"].tolist() == [3]

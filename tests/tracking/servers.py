@@ -122,7 +122,7 @@ class Postgres(_Process):
 
     def uri(self, name: str = "mlflow") -> str:
         """As SQLAlchemy takes it."""
-        return f"postgresql://mlflow@127.0.0.1:{self.port}/{name}"
+        return f"postgresql+psycopg://mlflow@127.0.0.1:{self.port}/{name}"
 
     def start(self) -> Self:
         """Begin to serve what is in the folder; after a kill it recovers first."""
