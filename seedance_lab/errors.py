@@ -96,6 +96,10 @@ class ClipError(LabError):
     """A video file that cannot be read."""
 
 
+class MeasureError(LabError):
+    """A measure that there is not, or that cannot be taken."""
+
+
 class RunFailed(LabError):
     """Raised by `Run.raise_if_failed()`: some requests of the run have no clip."""
 

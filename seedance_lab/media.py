@@ -55,31 +55,48 @@ def facts(path: Path) -> FileFacts:
 
     try:
         with av.open(str(path)) as container:
-            stream = _video_stream(container, path)
-            fps = float(stream.average_rate or 0)
-            seconds = (
-                float(stream.duration * stream.time_base)
-                if stream.duration is not None and stream.time_base is not None
-                else float(container.duration or 0) / av.time_base
-            )
+            stream = video_stream(container, path)
             n_packets = sum(1 for packet in container.demux(stream) if packet.size)
-            if n_packets < stream.frames:
-                raise ClipError(f"{path} ends after {n_packets} of its {stream.frames} frames.")
-            return FileFacts(
-                width=stream.width,
-                height=stream.height,
-                fps=fps,
-                n_frames=stream.frames or round(seconds * fps),
-                seconds=seconds,
-                codec=stream.codec_context.name,
-                pix_fmt=stream.pix_fmt or "",
-                size_bytes=path.stat().st_size,
-            )
+            return facts_of(container, path, n_packets)
     except (OSError, av.FFmpegError) as error:
         raise ClipError(f"{path} is not a video that can be read ({error}).") from error
 
 
-def _video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+def facts_of(container: av.container.InputContainer, path: Path, n_packets: int) -> FileFacts:
+    """The facts of an open file whose packets were counted.
+
+    Raises:
+        ClipError: It holds fewer than its headers promise.
+    """
+    import av
+
+    stream = container.streams.video[0]
+    fps = float(stream.average_rate or 0)
+    seconds = (
+        float(stream.duration * stream.time_base)
+        if stream.duration is not None and stream.time_base is not None
+        else float(container.duration or 0) / av.time_base
+    )
+    if n_packets < stream.frames:
+        raise ClipError(f"{path} ends after {n_packets} of its {stream.frames} frames.")
+    return FileFacts(
+        width=stream.width,
+        height=stream.height,
+        fps=fps,
+        n_frames=stream.frames or round(seconds * fps),
+        seconds=seconds,
+        codec=stream.codec_context.name,
+        pix_fmt=stream.pix_fmt or "",
+        size_bytes=path.stat().st_size,
+    )
+
+
+def video_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+    """The pictures of an open file.
+
+    Raises:
+        ClipError: It is no video file, or has only sound.
+    """
     # FFmpeg also plays pictures, and text as ANSI art.
     if not _FORMATS & set(container.format.name.split(",")):
         raise ClipError(f"{path} is not a video file; it looks like {container.format.name}.")
@@ -103,7 +120,7 @@ def poster(path: Path, *, side: int = PROXY_SIDE, at: float = 0.0) -> bytes:
 
     try:
         with av.open(str(path)) as container:
-            stream = _video_stream(container, path)
+            stream = video_stream(container, path)
             wanted = int(at * max(0, (stream.frames or 1) - 1))
             picture = None
             for i, frame in enumerate(container.decode(stream)):
@@ -134,7 +151,7 @@ def proxy(path: Path, to: Path, *, side: int = PROXY_SIDE) -> None:
             av.open(str(path)) as source,
             av.open(str(part), "w", options={"movflags": "+faststart"}) as sink,
         ):
-            stream = _video_stream(source, path)
+            stream = video_stream(source, path)
             stream.thread_type = "AUTO"
             width, height = _fitted(stream.width, stream.height, side)
             rate = stream.average_rate or Fraction(24)

@@ -33,6 +33,7 @@ LAYERS = [
         "frames",
         "lineage",
         "loading",
+        "measuring",
         "mirror",
         "mirror_files",
         "mirror_words",
