@@ -31,8 +31,16 @@ _SHORT_S = 10.0
 _TEACHERS, _SHORT_ONES = 4, 16
 """Streams at a time: of settings that nobody knows, and of short clips."""
 
+_CLOSE = 0.05
+"""Share of a clip's time from which on one end and one acceptance are told apart."""
 _SHOWN = 16
 """Acceptances whose word on the slots is remembered; the most of them counts, as those of a beginning say too few."""
+
+_ENDS = 64
+"""Ends that are kept before those are dropped which nothing can have waited for."""
+
+_VOTES = 4
+"""So many of them, before they count; and so many clips, before they are known to take the same time."""
 
 Setting = tuple[str, str, int]
 """Endpoint id, resolution, seconds: what a clip's time depends on."""
@@ -45,8 +53,9 @@ def setting_of(record: Record) -> Setting:
 
 
 def _accepted(record: Record) -> float:
+    """When it was accepted, at the end of the journal's millisecond: what ended in the same one ended before."""
     assert record.accepted_at is not None
-    return record.accepted_at.timestamp()
+    return record.accepted_at.timestamp() + 0.001
 
 
 class Pace:
@@ -67,6 +76,7 @@ class Pace:
         )
         self.n_teaching: collections.Counter[Setting] = collections.Counter()
         self._there: dict[str, Record] = {}
+        self._begins: dict[str, float] = {}
         self._due: dict[str, float] = {}
         self._shown: collections.deque[int] = collections.deque(maxlen=_SHOWN)
         self._lessons: dict[Setting, asyncio.Event] = collections.defaultdict(asyncio.Event)
@@ -117,9 +127,13 @@ class Pace:
     def there(self, record: Record) -> None:
         """It is at the service from now on, as far as this pass is concerned; in the order of acceptance."""
         at = _accepted(record)
+        self._reckon_all()
         if record.position:
-            n_alive = sum(self._due.get(key, math.inf) > at for key in self._there)
-            self._shown.append(max(1, n_alive - record.position))
+            alive = [self._due.get(key, math.inf) for key in self._there]
+            n_alive, slack = sum(due > at for due in alive), _CLOSE * (self.expected_s(record) or math.inf)
+            # Where many end just now, or some have and nobody knows how long such clips take, it cannot be told.
+            if 8 * sum(abs(due - at) < slack for due in self._due.values()) <= n_alive:
+                self._shown.append(max(1, n_alive - record.position))
         self._there[record.key] = record
 
     def first_s(self, record: Record) -> float:
@@ -134,19 +148,24 @@ class Pace:
             # While a stream teaches, looking is no use; and if it does not, then now and then.
             taught = self.n_teaching[setting_of(record)] > 0
             return self._place.most_wait_s if taught else _SHORTEST_S
-        for key in [key for key in self._there if key not in self._due]:
-            self._reckon(self._there[key])
+        self._reckon_all()
         return max(0.0, self._due[record.key] - time.time() + (_LATER - 1) * expected)
 
-    def _reckon(self, record: Record) -> None:
-        """When it should be done, given what is before it."""
-        if (expected := self.expected_s(record)) is None:
-            return
-        begins, before = _accepted(record), record.position or 0
-        ends = sorted(due for due in self._due.values() if due > begins)
-        if self._shown and len(ends) >= (slots := max(self._shown)):
-            begins = ends[before if 0 < before < len(ends) else len(ends) - slots]
-        self._due[record.key] = begins + expected
+    def _reckon_all(self) -> None:
+        """Each in its turn, where nobody has yet."""
+        for record in [r for key, r in self._there.items() if key not in self._due]:
+            if expected := self.expected_s(record):
+                self._begins[record.key] = self._begin(record)
+                self._due[record.key] = self._begins[record.key] + expected
+
+    def _begin(self, record: Record) -> float:
+        """When the service should begin it, given what is before it; too early rather than too late."""
+        at, before = _accepted(record), record.position or 0
+        ends = sorted(due for due in self._due.values() if due > at)
+        if len(self._shown) < _VOTES or len(ends) < (slots := max(self._shown)):
+            return at
+        # Two ways to the same: so many wait before it, and so many slots are taken.
+        return min(ends[len(ends) - slots], ends[before] if before < len(ends) else math.inf)
 
     def waited(self, record: Record, position: int | None) -> None:
         """It was seen waiting just now, with so many before it: it has all its work before it."""
@@ -154,21 +173,50 @@ class Pace:
         if expected := self.expected_s(record):
             now, before = time.time(), position or 0
             ends = sorted(due for due in self._due.values() if due > now)
-            self._due[record.key] = expected + (ends[before] if 0 < before < len(ends) else now)
+            self._begins[record.key] = ends[before] if before < len(ends) else now
+            self._due[record.key] = self._begins[record.key] + expected
+
+    def late_s(self, record: Record, last_s: float | None) -> float:
+        """Seconds to the next look at what should be done and is not.
+
+        Where such clips always take the same, it began later than reckoned: when another one had ended. So that is
+        tried next, after one more look.
+        """
+        wait_s, now = self.next_s(record, last_s), time.time()
+        if last_s is not None and self._is_steady(record):
+            expected = self.expected_s(record) or 0.0
+            later = self._begins.get(record.key, now) + _CLOSE * expected
+            dues = (end + expected for end in self._due.values() if later < end <= now)
+            if due := min((due for due in dues if due > now), default=None):
+                self._begins[record.key] = due - expected
+                wait_s = due - now + (_LATER - 1) * expected
+        self._due[record.key] = now + wait_s
+        return wait_s
+
+    def _is_steady(self, record: Record) -> bool:
+        seen = self._seen[setting_of(record)]
+        return len(seen) >= _VOTES and max(seen) - min(seen) < 2 * _CLOSE * statistics.median(seen)
 
     def done(self, record: Record) -> None:
-        """It is no longer at the service."""
-        self._due.pop(record.key, None)
+        """It is no longer at the service; when it left is still wanted, for what waited for its slot."""
+        now = time.time()
+        self._due[record.key] = min(now, self._due.get(record.key, now))
         self._there.pop(record.key, None)
+        self._begins.pop(record.key, None)
+        if len(self._due) > _ENDS + 2 * len(self._there):
+            oldest = min((_accepted(r) for r in self._there.values()), default=now)
+            self._due = {key: due for key, due in self._due.items() if key in self._there or due > oldest}
 
     def next_s(self, record: Record, last_s: float | None) -> float:
         """Seconds to the next look, after one that came `last_s` after the one before it."""
         if last_s is None:
             expected = self.expected_s(record) or 0.0
             if not expected and self.n_teaching[setting_of(record)]:
-                return self._place.most_wait_s
+                return 2 * self._place.most_wait_s
             shortest = _SHORTEST_S if self._place.free else 2.0
             wait_s = max(shortest, 0.04 * expected)
         else:
             wait_s = last_s * _GROWTH
+            if self.n_teaching[setting_of(record)] and not self.knows(record):
+                return 2 * last_s
         return min(self._place.most_wait_s, wait_s) * random.uniform(0.9, 1.1)

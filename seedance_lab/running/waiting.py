@@ -126,13 +126,16 @@ class Watcher:
             seen = await self._signals.unless_left(self._engine.status(ticket))
             if seen.state == "done":
                 return seen
+            knows = self._pace.knows(record)
             if seen.state == "queued":
                 self._pace.waited(record, seen.position)
-            due_s = self._pace.first_s(record) if self._pace.knows(record) else 0.0
+                last_s = None if knows else last_s
+            due_s = self._pace.first_s(record) if knows and last_s is None else 0.0
             if due_s > 0:
-                wait_s, last_s = due_s, None
+                wait_s = due_s
             else:
-                wait_s = last_s = self._pace.next_s(record, last_s)
+                late = self._pace.late_s if knows else self._pace.next_s
+                wait_s = last_s = late(record, last_s)
 
     async def _interruptible(self, work: Awaitable[Any]) -> Any:
         """What the work returns; None when a cancellation or its own time-out ended it.
