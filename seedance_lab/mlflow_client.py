@@ -19,6 +19,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,16 +194,18 @@ def _put_files_straight(client: MlflowClient, uri: str) -> None:
 
     def remembering(*args: Any, **kwargs: Any) -> Run:
         run = create(*args, **kwargs)
-        places[run.info.run_id] = run.info.artifact_uri
+        if run.info.artifact_uri.startswith("mlflow-artifacts:"):
+            places[run.info.run_id] = run.info.artifact_uri
         return run
 
     def straight(run_id: str, local_dir: str) -> None:
-        place, files = places.get(run_id, ""), sorted(Path(local_dir).iterdir())
-        if not place.startswith("mlflow-artifacts:") or any(path.stat().st_size >= most for path in files):
+        place, files = places.get(run_id), sorted(Path(local_dir).iterdir())
+        if place is None or any(path.stat().st_size >= most for path in files):
             log(run_id, local_dir)
             return
         server = get_default_host_creds(get_artifact_repository(place, tracking_uri=uri).artifact_uri)
-        for path in files:
+
+        def put(path: Path) -> None:
             kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
             with path.open("rb") as file:
                 answer = http_request(
@@ -214,5 +217,8 @@ def _put_files_straight(client: MlflowClient, uri: str) -> None:
                     extra_headers={"Content-Type": kind},
                 )
             augmented_raise_for_status(answer)
+
+        with ThreadPoolExecutor(len(files) or 1) as pool:  # the server has several workers
+            list(pool.map(put, files))
 
     client.create_run, client.log_artifacts = remembering, straight

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,6 @@ def runs(
     with _no_collecting():
         loaded = _loaded(uri, names, filter.strip())
     df = latest(loaded.df) if attempts == "latest" else loaded.df
-    df = df.copy()
     df.attrs["n_foreign"] = loaded.n_foreign
     return df
 
@@ -101,7 +101,8 @@ def _loaded(uri: str, names: Sequence[str], asked: str) -> Loaded:
 def _by_sql(uri: str, names: Sequence[str], asked: str) -> Loaded:
     if not asked:
         with opened(uri) as database:
-            return watch.load(database, sql.experiment_ids(database, names))
+            kept = watch.load(database, sql.experiment_ids(database, names))
+            return kept._replace(df=kept.df.copy())
     from mlflow.exceptions import MlflowException
 
     with opened(uri) as database:
@@ -116,7 +117,6 @@ def _by_sql(uri: str, names: Sequence[str], asked: str) -> Loaded:
 def _by_api(uri: str, names: Sequence[str], asked: str) -> Loaded:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
 
     with mlflow_store.quiet():
         try:
@@ -128,9 +128,15 @@ def _by_api(uri: str, names: Sequence[str], asked: str) -> Loaded:
                 rows = rest.read(uri, ids, asked)
             else:
                 rows = client.read(mlflow, ids, asked)
-        except (MlflowException, SQLAlchemyError, mlflow_store.Unreachable) as error:
+        except (MlflowException, mlflow_store.Unreachable, *_database_errors()) as error:
             raise _unanswered(uri, error) from error
     return rows.loaded()
+
+
+def _database_errors() -> tuple[type[Exception], ...]:
+    """What SQLAlchemy raises, where it was loaded: a server's client does without it, and 10 MB less."""
+    loaded = sys.modules.get("sqlalchemy.exc")
+    return (loaded.SQLAlchemyError,) if loaded else ()
 
 
 def _unanswered(uri: str, error: Exception) -> LabError:

@@ -10,21 +10,23 @@ more of MLflow's objects at a time the server's garbage collector takes as long 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import orjson
 
+from seedance_lab.columns import RUN
 from seedance_lab.loading.rows import Info, Rows, Told
 
-PAGE = 250
+PAGE = 100
 AT_ONCE = 4
 """Calls under way: `mlflow server` has four workers unless told otherwise."""
 CALL_S = 60.0
 """How long one page may take before it counts as lost."""
 _RETRIES = 2
+_MOST_TEXTS = 2000
 _PATH = "/api/2.0/mlflow/runs/search"
 
 
@@ -39,7 +41,7 @@ class _Span(NamedTuple):
 class _Page(NamedTuple):
     """Some runs, and what is left of the stretch that they were asked for in."""
 
-    runs: list[dict[str, Any]]
+    runs: list[Told]
     rest: _Span | None
 
 
@@ -70,9 +72,12 @@ def read(uri: str, ids: Sequence[str], asked: str) -> Rows:
         }
         return call({**body, "page_token": span.token} if span.token else body)
 
+    rows = Rows()
+    told = _Teller(rows)
+
     def ask(span: _Span) -> _Page:
         found = search(span)
-        runs, token = found.get("runs", []), found.get("next_page_token")
+        runs, token = [told(run) for run in found.get("runs", ())], found.get("next_page_token")
         if not runs or not token:
             return _Page(runs, None)
         reached = _start_ms(runs[-1])
@@ -80,28 +85,40 @@ def read(uri: str, ids: Sequence[str], asked: str) -> Rows:
             return _Page(runs, span._replace(token=token))
         end = span.end_ms
         if end is None:
-            last = search(_Span(), most=1, order="DESC").get("runs", [])
+            last = [told(run) for run in search(_Span(), most=1, order="DESC").get("runs", ())]
             end = _start_ms(last[0]) + 1 if last else None
         return _Page(runs, _Span(reached, end))
 
-    rows = Rows()
     seen: set[str] = set()
     for page in _pages(ask):
         # Two parts share the moment between them.
-        new = {run["info"]["run_id"]: run for run in page if run["info"]["run_id"] not in seen}
+        new = {run.info.run_id: run for run in page if run.info.run_id not in seen}
         seen.update(new)
-        rows.take(_told(run) for run in new.values())
+        rows.take(new.values())
     return rows
 
 
-def _told(run: dict[str, Any]) -> Told:
-    info, data = run["info"], run.get("data", {})
-    return Told(
-        Info(info["run_id"], info.get("start_time"), info.get("end_time"), info.get("artifact_uri", "")),
-        {p["key"]: p.get("value", "") for p in data.get("params", ())},
-        {m["key"]: float(m.get("value", 0.0)) for m in data.get("metrics", ())},
-        {t["key"]: t.get("value", "") for t in data.get("tags", ())},
-    )
+class _Teller:
+    """Makes of a run's JSON what is wanted of it; equal texts become one, as most runs have most texts in common."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._params, self._tags = frozenset(rows.values["params"]), frozenset(rows.values["tags"]) | {RUN}
+        self._texts: dict[str, str] = {}
+
+    def __call__(self, run: dict[str, Any]) -> Told:
+        info, data = run["info"], run.get("data", {})
+        return Told(
+            Info(info["run_id"], info.get("start_time"), info.get("end_time"), info.get("artifact_uri", "")),
+            self._texts_of(data.get("params", ()), self._params),
+            {m["key"]: float(m.get("value", 0.0)) for m in data.get("metrics", ())},
+            self._texts_of(data.get("tags", ()), self._tags),
+        )
+
+    def _texts_of(self, pairs: Iterable[dict[str, str]], wanted: frozenset[str]) -> dict[str, str]:
+        # Those of the first runs are enough: what is not there by then is another one for each run.
+        one = self._texts.setdefault if len(self._texts) < _MOST_TEXTS else self._texts.get
+        values = ((pair["key"], pair.get("value", "")) for pair in pairs)
+        return {name: one(value, value) for name, value in values if name in wanted}
 
 
 def _within(span: _Span, asked: str) -> str:
@@ -114,11 +131,11 @@ def _within(span: _Span, asked: str) -> str:
     return " AND ".join([*parts, asked] if asked else parts)
 
 
-def _start_ms(run: dict[str, Any]) -> int:
-    return int(run["info"].get("start_time", 0))
+def _start_ms(run: Told) -> int:
+    return int(run.info.start_ms or 0)
 
 
-def _pages(ask: Callable[[_Span], _Page]) -> Iterator[list[dict[str, Any]]]:
+def _pages(ask: Callable[[_Span], _Page]) -> Iterator[list[Told]]:
     """Every page, in the order of arrival."""
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="seedance_lab loading") as pool:
         waiting: set[Future[_Page]] = {pool.submit(ask, _Span())}

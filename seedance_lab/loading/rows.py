@@ -5,7 +5,7 @@ Every reader fills the same lists, so that the frame cannot depend on the way it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -114,20 +114,20 @@ class Rows:
     # ── the frame ───────────────────────────────────────────────────────────────────────────────────────
 
     def loaded(self) -> Loaded:
-        """Everything that was read, typed and in order."""
+        """Everything that was read, typed and in order; once, as each list goes when its column is made."""
         import numpy as np
 
         start = np.array([_NO_TIME if i.start_ms is None else i.start_ms for i in self.infos], dtype="int64")
-        values: dict[str, Any] = {c.name: self._column(c) for c in COLUMNS if c.home}
-        values |= self._derived(start)
-        more = sorted(self.values["metrics"].keys() - self._declared)
-        df = frames.table(values, {_extra_name(name): self.values["metrics"][name] for name in more})
+        metrics = self.values["metrics"]
+        more = {_extra_name(name): metrics.pop(name) for name in sorted(metrics.keys() - self._declared)}
+        df = frames.table(_Columns(self, self._derived(start)), more)
         ids = np.array([i.run_id for i in self.infos], dtype="object")
         return ordered(Loaded(df, ids, start, self.n_foreign))
 
-    def _column(self, column: Column) -> list[Any]:
+    def column(self, column: Column) -> list[Any]:
+        """The values of a declared column, as the frame takes them; they are gone from here afterwards."""
         place, _, name = column.home.partition(".")
-        values = self.values[place][name]
+        values = self.values[place].pop(name)
         if column.dtype == "boolean":
             return [None if v is None else str(v).lower() == "true" for v in values]
         if column.dtype == "Int64":
@@ -158,6 +158,23 @@ class Rows:
                 for info, was_saved, missing in zip(self.infos, saved, without, strict=True)
             ],
         }
+
+
+class _Columns(Mapping[str, Any]):
+    """What the frame is made of, column by column: only one of them is there twice at a time."""
+
+    def __init__(self, rows: Rows, made: Mapping[str, Any]) -> None:
+        self._rows, self._made = rows, made
+        self._declared = {column.name: column for column in COLUMNS}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._made[name] if name in self._made else self._rows.column(self._declared[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._declared)
+
+    def __len__(self) -> int:
+        return len(self._declared)
 
 
 def ordered(loaded: Loaded) -> Loaded:
