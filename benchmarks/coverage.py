@@ -153,7 +153,7 @@ def simulate(sweep: Sweep, n: int, *, seed: int = 1, bootstrap: bool = False, mo
         if bootstrap:
             found = intervals.bootstrap(_differences(df), np.mean)
             seen["held_bootstrap"] = found.low <= EFFECT <= found.high
-        if models and sweep.axes is not TWO:
+        if models and "duration" in sweep.axes:
             seen |= _model(df, sweep)
         rows.append(seen)
     means = pd.DataFrame(rows).astype(float).mean()

@@ -57,7 +57,7 @@ def main() -> int:
     args = parser.parse_args()
     n = args.requests
     with tempfile.TemporaryDirectory() as home, Served(f"{home}/engine", "--stub") as engine:
-        study = lab.Study(Path(home) / "study", engine=engine.url, track=False)
+        study = lab.Study(Path(home) / "study", engine=engine.url, track=False, measure=False)
         warm = lab.sweep(image=picture(), prompt="warm", duration=2, resolution="480p", seed=range(8))
         study.run(warm, progress=False)
 

@@ -72,7 +72,7 @@ class Counted:
 
 def by_lab(url: str, n: int, home: Path, _: int, keep: bool) -> Callable[[], None]:
     """The sweep by this lab; it finds out about the slots by itself."""
-    study = lab.Study(home / "study", engine=url, track=False)
+    study = lab.Study(home / "study", engine=url, track=False, measure=False)
     plan = lab.sweep(image=picture(), seed=range(n), **SETTINGS)
     n_saved = 0
 

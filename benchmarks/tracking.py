@@ -70,7 +70,7 @@ def plan_of(n: int) -> lab.Plan:
 
 def make(folder: Path, n: int, engine: str) -> None:
     """A study of n clips of 1 MB, with posters, untracked."""
-    study = lab.Study(folder, engine=engine, track=False)
+    study = lab.Study(folder, engine=engine, track=False, measure=False)
     study.run(plan_of(n), in_flight=16, progress=False)
     for path in (folder / "clips").glob("*.mp4"):
         n_bytes = CLIP_BYTES - path.stat().st_size

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from seedance_lab.errors import LabError
     from seedance_lab.frames import pivot
     from seedance_lab.loading import runs
+    from seedance_lab.measuring import measure, measures, new_measure
     from seedance_lab.plan import Plan, sweep
     from seedance_lab.request import Request
     from seedance_lab.run import Run
@@ -45,6 +46,9 @@ _HOME = {
     "effects": "stats.anova",
     "growth": "stats.times",
     "latency": "stats.times",
+    "measure": "measuring",
+    "measures": "measuring",
+    "new_measure": "measuring",
     "panel": "view",
     "pareto": "stats.front",
     "pivot": "frames",
@@ -67,6 +71,9 @@ __all__ = [
     "effects",
     "growth",
     "latency",
+    "measure",
+    "measures",
+    "new_measure",
     "panel",
     "pareto",
     "pivot",

@@ -18,7 +18,7 @@ from rich.console import Console
 from seedance_lab import portal, quote
 from seedance_lab._version import __version__
 from seedance_lab.budget import spent_usd
-from seedance_lab.cli_study import report, track
+from seedance_lab.cli_study import measure, measures, report, track
 from seedance_lab.columns import differences
 from seedance_lab.engine import place_of
 from seedance_lab.errors import BudgetError, EngineError, LabError, StudyError
@@ -71,6 +71,8 @@ def main() -> None:
       seedance-lab resolve studies/me KEY --lost         decide what the account's history could not
       seedance-lab frame studies/me --csv me.csv         one row a request
       seedance-lab bill studies/me                       what was charged, held against the estimate
+      seedance-lab measure studies/me                    numbers about each clip
+      seedance-lab measures                              what they are
       seedance-lab track studies/me                      write it into MLflow now
       seedance-lab report studies/me                     one page to send around
       seedance-lab serve --port 8000                     the engine for curl, JavaScript, other programs
@@ -82,6 +84,8 @@ def main() -> None:
     """
 
 
+main.add_command(measure)
+main.add_command(measures)
 main.add_command(track)
 main.add_command(report)
 
@@ -158,6 +162,11 @@ def _where(command: F) -> F:
             "--track/--no-track", default=True, show_default=True, help="Mirror the runs into MLflow."
         ),
         click.option("--experiment", help="MLflow experiment; the folder's name by default."),
+        click.option(
+            "--measure/--no-measure",
+            default=None,
+            help="Measure each clip as it arrives; on unless SEEDANCE_LAB_MEASURE is off.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -455,7 +464,9 @@ def _study(folder: str, how: dict[str, Any]) -> Study:
     )
     exists = (Path(folder) / "journal.jsonl").exists()
     engine = how["engine"] if typed or not exists else None
-    return Study(folder, engine=engine, track=how["track"], experiment=how["experiment"])
+    return Study(
+        folder, engine=engine, track=how["track"], experiment=how["experiment"], measure=how["measure"]
+    )
 
 
 def _go(study: Study, plan: Plan, how: dict[str, Any], *, retry_failed: bool | Literal["all"] = False) -> Run:

@@ -1,7 +1,8 @@
-"""What the command line makes of a finished study: runs in MLflow, one page to send around."""
+"""What the command line makes of a finished study: measures, runs in MLflow, one page to send around."""
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 
@@ -9,10 +10,13 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
+from seedance_lab import measuring
+from seedance_lab.measuring.workers import Workers
 from seedance_lab.study import Study
-from seedance_lab.tables import shown
+from seedance_lab.tables import frame_table, shown, written_csv
 
 _PARTLY = 1
+_MOST_REASONS = 12
 
 
 @click.command()
@@ -62,3 +66,67 @@ def report(folder: str, out: str, question: str, of: tuple[str, ...]) -> None:
     """
     path = Study(folder).report(Path(out), question=question, of=list(of))
     click.echo(shown(path))
+
+
+@click.command()
+@click.argument("folder", type=click.Path(file_okay=False, exists=True))
+@click.option("--full", is_flag=True, help="Take the measures of the tier `full` too.")
+@click.option("--only", multiple=True, help="Take this measure alone; may be repeated.")
+@click.option("--workers", type=click.IntRange(1), help="Processes that measure; one a core by default.")
+@click.option("--csv", type=click.Path(dir_okay=False), help="Write a table of the clips there.")
+def measure(folder: str, full: bool, only: tuple[str, ...], workers: int | None, csv: str | None) -> None:
+    r"""Measure the clips of a study: motion, steadiness, picture, what came against what was asked for.
+
+    What was measured already is not measured again. `frame` and `report` have the numbers from then on, MLflow after
+    `track`. Exit code 1 when some clip could not be read.
+
+    \b
+      seedance-lab measure studies/me
+      seedance-lab measure studies/me --full --workers 4
+      seedance-lab measure studies/me --only camera_zoom --only flow_mean --csv camera.csv
+    """
+    study = Study(folder)
+    with Workers(workers) as who:
+        df = study.measure(only=only or None, full=full, executor=None if workers is None else who)
+    if csv:
+        written_csv(df, csv)
+    names = [name for name in df.columns if name not in {"key", "path"}]
+    missing = df.attrs["missing"]
+    click.echo(
+        f"{len(df):,} clip{'s' if len(df) != 1 else ''} · {len(names):,} measures · {len(missing):,} "
+        f"value{'s' if len(missing) != 1 else ''} missing"
+    )
+    counts: dict[tuple[str, str], int] = {}
+    for one in missing:
+        told = one["measure"], one["reason"]
+        counts[told] = counts.get(told, 0) + 1
+    for (name, why), n in sorted(counts.items(), key=lambda c: -c[1])[:_MOST_REASONS]:
+        click.echo(f"  {name}, {n:,} clip{'s' if n != 1 else ''}: {why}")
+    if len(counts) > _MOST_REASONS:
+        click.echo(f"  … and {len(counts) - _MOST_REASONS:,} more reasons: study.unmeasured()")
+    if len(df) and bool(df[names].isna().all(axis=1).any()):
+        sys.exit(_PARTLY)
+
+
+@click.command()
+@click.option("--csv", type=click.Path(dir_okay=False), help="Write the whole table there.")
+def measures(csv: str | None) -> None:
+    r"""List what can be measured of a clip: name, unit, range, which way is better, definition.
+
+    \b
+      seedance-lab measures
+      seedance-lab measures --csv measures.csv        with sources and versions
+    """
+    df = measuring.measures()
+    if csv:
+        written_csv(df, csv)
+        return
+    df["range"] = [
+        "" if math.isnan(low) and math.isnan(high) else f"{_end(low)} … {_end(high)}".strip()
+        for low, high in zip(df["low"], df["high"], strict=True)
+    ]
+    frame_table(df[["group", "name", "unit", "range", "better", "tier", "definition"]])
+
+
+def _end(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:g}"

@@ -6,14 +6,16 @@ Reading takes no lock: it works while this or another process runs the study.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from seedance_lab import frames, report
+from seedance_lab import frames, measuring, report
 from seedance_lab.clip import Clip, file_name
 from seedance_lab.errors import StudyError, near
 from seedance_lab.journal import Event, read
+from seedance_lab.measuring.store import FILE, Store
 from seedance_lab.record import IN_DOUBT, Record, fold
 from seedance_lab.stats import anova, front, paired, repeats, times
 
@@ -41,6 +43,7 @@ class StudyFolder:
                 "Name a new or an empty folder."
             )
         self._cache: tuple[tuple[int, int], list[Event]] | None = None
+        self._measured = Store(self.folder)
 
     def events(self) -> list[Event]:
         """The journal's lines so far; works while another process is running the study."""
@@ -90,8 +93,53 @@ class StudyFolder:
         )
 
     def frame(self) -> pd.DataFrame:
-        """One row a request, failures included, the API's names as columns; see `seedance_lab.frames`."""
-        return frames.frame(self.records(), self.folder)
+        """One row a request, failures included, the API's names as columns; see `seedance_lab.frames`.
+
+        What was measured of the clips comes after them, as float64; `unmeasured` says why a value is missing.
+        """
+        records = self.records()
+        if not self._measured.path.exists():
+            return frames.frame(records, self.folder)
+        df = frames.frame(
+            records, self.folder, extra=(found := measuring.as_columns(self._measured, records))
+        )
+        df.attrs["units"] |= measuring.units(list(found))
+        return df
+
+    # ── measures ────────────────────────────────────────────────────────────────────────────────────────
+
+    def measure(
+        self,
+        *,
+        only: str | Iterable[str] | None = None,
+        full: bool = False,
+        executor: Executor | None = None,
+        progress: bool = True,
+    ) -> pd.DataFrame:
+        """Measure the clips that are here, and keep what was measured; see `seedance_lab.measure`.
+
+        Args:
+            only: Names of measures; `seedance_lab.measures()` lists them.
+            full: Whether to take the measures of the tier `full` too.
+            executor: Who measures; worker processes by default, one a core.
+            progress: Whether to show it.
+
+        Returns:
+            One row a clip: `key`, `path` and the measures.
+
+        Raises:
+            MeasureError: There is no such measure.
+        """
+        return measuring.measure(self, only=only, full=full, executor=executor, progress=progress)
+
+    def unmeasured(self) -> pd.DataFrame:
+        """Which measures the clips have no value for, and why.
+
+        Returns:
+            `key`, `measure` and `reason`: one row for each value that `frame` does not have.
+        """
+        records = {key: r for key, r in self.records().items() if self.clip_of(r) is not None}
+        return measuring.reasons(self._measured, records)
 
     # ── answers ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -144,5 +192,5 @@ class StudyFolder:
 
 
 def _has_others(folder: Path) -> bool:
-    known = {"engine", "inputs", "clips", "views", "report.html"}
+    known = {"engine", "inputs", "clips", "views", "report.html", FILE}
     return any(entry.name not in known and not entry.name.startswith(".") for entry in folder.iterdir())

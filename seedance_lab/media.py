@@ -102,7 +102,10 @@ def video_stream(container: av.container.InputContainer, path: Path) -> av.Video
         raise ClipError(f"{path} is not a video file; it looks like {container.format.name}.")
     if not container.streams.video:
         raise ClipError(f"{path} has no video in it.")
-    return container.streams.video[0]
+    stream = container.streams.video[0]
+    if stream.codec_context is None:
+        raise ClipError(f"{path} is cut short or damaged: its index does not say how the pictures are coded.")
+    return stream
 
 
 def poster(path: Path, *, side: int = PROXY_SIDE, at: float = 0.0) -> bytes:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seedance_lab import columns, lineage, mirror_files, mirror_words, mlflow_store
 from seedance_lab.journal import Event
+from seedance_lab.measuring.store import Store
 from seedance_lab.mirror_words import MOST_TAG, cut
 from seedance_lab.passes import STATUS, Pass, history, identity, ms
 from seedance_lab.plan import Plan
@@ -46,6 +47,7 @@ class _Known(NamedTuple):
         bare: Whether only its files are missing.
         begun: Whether its params are there.
         found: Whether an earlier process made it.
+        lacks: Measures that are known by now and that it does not have.
     """
 
     run_id: str
@@ -54,6 +56,7 @@ class _Known(NamedTuple):
     bare: bool = False
     begun: bool = True
     found: bool = True
+    lacks: Mapping[str, float] = {}
 
 
 class Mirror:
@@ -85,6 +88,7 @@ class Mirror:
     ) -> None:
         self._client, self._experiment_id, self._folder, self._allow = client, experiment_id, folder, allow
         self._engine, self._cwd = engine, cwd
+        self._store = Store(folder)
         self._children: dict[tuple[str, int], _Known] = {}
         self._parents: dict[str, _Known] = {}
         self._passes: dict[str, Pass] = {}
@@ -114,7 +118,12 @@ class Mirror:
             return deque()
         self._common.update(lineage.of_writer(told.version))
         self._passes = {**earlier, **self._passes}
-        self._look(since=events[0].at)
+        measured = {
+            found: self._measures(record)
+            for found, (record, _) in told.ends.items()
+            if record.stage == "saved"
+        }
+        self._look(since=events[0].at, measured=measured)
         steps: deque[Callable[[], None]] = deque()
         for found, (record, at) in told.ends.items():
             if record.run in earlier:
@@ -126,7 +135,9 @@ class Mirror:
     def _plan_step(
         self, steps: deque[Callable[[], None]], known: _Known | None, step: Callable[[], None]
     ) -> None:
-        if known is not None and known.whole:
+        if known is not None and known.whole and known.lacks:
+            steps.append(partial(self._complete, known))
+        elif known is not None and known.whole:
             self.n_there += 1
         else:
             steps.append(step)
@@ -136,13 +147,21 @@ class Mirror:
         one = self._passes.get(event.data.get("run", ""))
         if one is None:
             return
+        if event.kind == "measured":
+            if record is not None:
+                self.measured(record, event.data["values"], event.at)
+            return
         one.hear(event)
         if record is not None:
             one.records[record.key] = record
             if event.kind in STATUS:
                 self.log(record, event.at)
-        elif event.kind == "ended":
-            self.end(one.run)
+
+    def measured(self, record: Record, values: Mapping[str, float], at: dt.datetime) -> None:
+        """A clip's measures, which come after its end."""
+        known = self._children.get(identity(record))
+        if known is not None and values:
+            self._batch(known.run_id, params={}, metrics=values, at=at)
 
     def end(self, run: str) -> None:
         """The pass is over, or its end was never heard."""
@@ -150,7 +169,7 @@ class Mirror:
             self._parent(self._passes[run])
             self._end(self._passes[run])
 
-    def _look(self, *, since: dt.datetime) -> None:
+    def _look(self, *, since: dt.datetime, measured: Mapping[tuple[str, int], Mapping[str, float]]) -> None:
         """Which of our runs are in the experiment: once a pass, not once a request."""
         found = mlflow_store.search(
             self._client,
@@ -165,6 +184,9 @@ class Mirror:
             over = run.info.status not in {"RUNNING", "SCHEDULED"} and not bare
             known = _Known(run.info.run_id, run.info.artifact_uri, over, bare, begun=bool(run.data.params))
             if key := tags.get(columns.KEY):
+                values, there = measured.get((key, run.info.start_time), {}), run.data.metrics
+                if lacks := {name: value for name, value in values.items() if there.get(name) != value}:
+                    known = known._replace(lacks=lacks)
                 before = self._children.get((key, run.info.start_time))
                 if before is None or not before.whole:
                     self._children[key, run.info.start_time] = known
@@ -255,7 +277,8 @@ class Mirror:
         values = _values(record, self._folder)
         if known is None:
             known = self._children[found] = self._create_child(record, values["tags"])
-        self._batch(known.run_id, params=values["params"], metrics=values["metrics"], at=ended)
+        metrics = {**self._measures(record), **values["metrics"]}
+        self._batch(known.run_id, params=values["params"], metrics=metrics, at=ended)
         self._put(known, mirror_files.of_request(record, self._folder))
         self._close(known, STATUS[record.stage], ended)
         self._children[found] = known._replace(whole=True)
@@ -274,6 +297,18 @@ class Mirror:
         if one is not None:
             more |= {**one.lineage, "mlflow.parentRunId": self._parent(one)}
         return self._create(record.sent_at, mirror_words.run_name(record, one.varying if one else {}), more)
+
+    def _measures(self, record: Record) -> dict[str, float]:
+        """What was measured of its clip so far."""
+        if record.stage != "saved" or not record.clip:
+            return {}
+        entries = self._store.of_key(record.key, str(record.clip["sha256"]))
+        return {name: entry.value for name, entry in entries.items() if entry.value is not None}
+
+    def _complete(self, known: _Known) -> None:
+        """Measures that came after the run was whole. Timed now: of two at one time MLflow keeps the larger."""
+        self._batch(known.run_id, params={}, metrics=known.lacks, at=dt.datetime.now(dt.UTC))
+        self.n_written += 1
 
     # ── calls ───────────────────────────────────────────────────────────────────────────────────────────
 

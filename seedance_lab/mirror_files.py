@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from seedance_lab import columns, frames
+from seedance_lab import columns, frames, measuring
 from seedance_lab._version import __version__
 from seedance_lab.clip import Clip
 from seedance_lab.contact_sheet import Cell, contact_sheet
 from seedance_lab.errors import LabError
+from seedance_lab.measuring.store import Store
 from seedance_lab.mirror_words import caption, pass_name
 from seedance_lab.passes import Pass
 from seedance_lab.record import Record
@@ -80,7 +81,9 @@ def of_pass(one: Pass, study: Path) -> dict[str, bytes | Path]:
     files: dict[str, bytes | Path] = {}
     records = one.in_order
     if records:
-        df = frames.frame(records, study)
+        store = Store(study)
+        measured = measuring.as_columns(store, records) if store.path.exists() else None
+        df = frames.frame(records, study, extra=measured)
         first = [*one.varying, *_FIRST]
         files["results.csv"] = _encoded(
             df[[*first, *(name for name in df.columns if name not in first)]].to_csv(index=False)

@@ -1,4 +1,4 @@
-"""How far a run is: a bar in a notebook, a line in a terminal, a line now and then in a log.
+"""How far a run or other work is: a bar in a notebook, a line in a terminal, a line now and then in a log.
 
 A display must never harm what it shows: whatever goes wrong in here ends the display, not the run. The
 notebook's bar is one output that is replaced, and only when its text changes: a front end drops messages
@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO, TypeAlias
 
 from seedance_lab.frontend import frontend
 
@@ -39,6 +39,8 @@ class Snapshot(NamedTuple):
         free: Whether the engine charges nothing.
         elapsed_s: Seconds since the run began.
         eta_s: Seconds that are probably left; None when nobody can tell.
+        n_to_measure: Clips that are here and whose measures are not.
+        verb: What is done to each request.
     """
 
     state: str
@@ -52,15 +54,64 @@ class Snapshot(NamedTuple):
     free: bool
     elapsed_s: float
     eta_s: float | None
+    n_to_measure: int = 0
+    verb: str = "saved"
+
+
+class Steps(NamedTuple):
+    """How far work on many files is.
+
+    Attributes:
+        verb: What is done to each, such as `measured`.
+        n_total: Files.
+        n_before: Those that needed nothing.
+        n_failed: Those that could not be read.
+        elapsed_s: Seconds since it began.
+        n_done: Those that are done now, the failed ones included.
+        is_over: Whether nothing more is done.
+        n_unknown, n_in_flight: As of a run; nothing here is either.
+    """
+
+    verb: str
+    n_total: int
+    n_before: int
+    n_failed: int
+    elapsed_s: float
+    n_done: int = 0
+    is_over: bool = False
+    n_unknown: int = 0
+    n_in_flight: int = 0
+
+    @property
+    def n_saved(self) -> int:
+        """Those that came out well, the ones before included."""
+        return self.n_before + self.n_done - self.n_failed
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds that are probably left; None when nobody can tell."""
+        left = self.n_total - self.n_before - self.n_done
+        return self.elapsed_s / self.n_done * left if self.n_done and not self.is_over else None
+
+    def after(self, *, n_failed: int) -> Steps:
+        """The same with one more done.
+
+        Args:
+            n_failed: How many of all could not be read.
+        """
+        return self._replace(n_done=self.n_done + 1, n_failed=n_failed)
+
+
+Shown: TypeAlias = Snapshot | Steps
 
 
 class Reporter:
-    """Shows a run's progress; this one shows nothing. Use it from one thread."""
+    """Shows progress; this one shows nothing. Use it from one thread."""
 
-    def show(self, snapshot: Snapshot) -> None:
-        """Show how far the run is; cheap enough to be called five times a second."""
+    def show(self, snapshot: Shown) -> None:
+        """Show how far it is; cheap enough to be called five times a second."""
 
-    def close(self, snapshot: Snapshot) -> None:
+    def close(self, snapshot: Shown) -> None:
         """Show how it ended."""
 
 
@@ -78,12 +129,12 @@ def reporter(enabled: bool) -> Reporter:
     return _Guard(_Lines(sys.stderr))
 
 
-def told(snapshot: Snapshot) -> str:
+def told(snapshot: Shown) -> str:
     """The whole state in one line, for a log and for the notebook's plain text."""
-    return " · ".join([f"{snapshot.n_saved:,} of {snapshot.n_total:,} saved", *_facts(snapshot)])
+    return " · ".join([_head(snapshot), *_facts(snapshot)])
 
 
-def bar_html(snapshot: Snapshot) -> str:
+def bar_html(snapshot: Shown) -> str:
     """The state as a bar and a line of text, in the colours of the notebook's theme.
 
     It is fit for a live output or a widget. What is saved with a notebook is `line_html`: the sanitiser of
@@ -103,14 +154,14 @@ def bar_html(snapshot: Snapshot) -> str:
     )
     return (
         f'<div style="{_TEXT};max-width:640px">'
-        '<div role="progressbar" aria-label="Clips saved" aria-valuemin="0" '
+        f'<div role="progressbar" aria-label="Clips {snapshot.verb}" aria-valuemin="0" '
         f'aria-valuemax="{snapshot.n_total}" aria-valuenow="{snapshot.n_saved}" aria-valuetext="{said}" '
         'style="display:flex;height:8px;border-radius:4px;overflow:hidden;margin:4px 0;'
         f'background:var(--jp-layout-color2, rgba(128,128,128,.25))">{parts}</div>{_line(snapshot)}</div>'
     )
 
 
-def line_html(snapshot: Snapshot) -> str:
+def line_html(snapshot: Shown) -> str:
     """The state as one line of plain HTML that survives the notebook's sanitiser."""
     return f"<div>{_line(snapshot)}</div>"
 
@@ -121,17 +172,23 @@ _TEXT = (
 )
 
 
-def _line(snapshot: Snapshot) -> str:
+def _line(snapshot: Shown) -> str:
     facts = "".join(f" · {html.escape(fact)}" for fact in _facts(snapshot))
-    return f"<b>{snapshot.n_saved:,} of {snapshot.n_total:,} saved</b>{facts}"
+    return f"<b>{_head(snapshot)}</b>{facts}"
 
 
-def _facts(s: Snapshot) -> list[str]:
+def _head(s: Shown) -> str:
+    return f"{s.n_saved:,} of {s.n_total:,} {s.verb}"
+
+
+def _facts(s: Shown) -> list[str]:
     facts = []
     if s.n_before:
         facts.append(f"{'all' if s.n_before == s.n_total else s.n_before} there before")
     if s.n_failed:
         facts.append(f"{s.n_failed:,} failed")
+    if isinstance(s, Steps):
+        return [*facts, _span(s.elapsed_s), *_left(s)]
     if s.n_unknown:
         facts.append(f"{s.n_unknown:,} unknown")
     if s.state == "paused":
@@ -145,11 +202,15 @@ def _facts(s: Snapshot) -> list[str]:
     missing = s.n_total - s.n_saved - s.n_failed - s.n_unknown
     if s.state == "done" and missing > 0:
         facts.append(f"{missing:,} not made")
+    if s.n_to_measure:
+        facts.append(f"{s.n_to_measure:,} being measured")
     facts.append(_cost(s))
     facts.append(_span(s.elapsed_s))
-    if s.state == "running" and s.eta_s is not None:
-        facts.append(f"about {_span(s.eta_s)} left")
-    return facts
+    return [*facts, *(_left(s) if s.state == "running" else [])]
+
+
+def _left(s: Shown) -> list[str]:
+    return [] if s.eta_s is None else [f"about {_span(s.eta_s)} left"]
 
 
 def _cost(s: Snapshot) -> str:
@@ -174,13 +235,13 @@ class _Guard(Reporter):
     def __init__(self, inner: Reporter) -> None:
         self._inner = inner
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: Shown) -> None:
         self._try(self._inner.show, snapshot)
 
-    def close(self, snapshot: Snapshot) -> None:
+    def close(self, snapshot: Shown) -> None:
         self._try(self._inner.close, snapshot)
 
-    def _try(self, draw: Callable[[Snapshot], None], snapshot: Snapshot) -> None:
+    def _try(self, draw: Callable[[Shown], None], snapshot: Shown) -> None:
         try:
             draw(snapshot)
         except Exception:  # noqa: BLE001  # a closed stream or a broken front end must not end a paid run
@@ -196,14 +257,14 @@ class _Bar(Reporter):
         self._shown = ""
         self._next = clock()
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: Shown) -> None:
         if self._clock() >= self._next:
             self._put(bar_html(snapshot), snapshot)
 
-    def close(self, snapshot: Snapshot) -> None:
+    def close(self, snapshot: Shown) -> None:
         self._put(line_html(snapshot), snapshot)
 
-    def _put(self, drawn: str, snapshot: Snapshot) -> None:
+    def _put(self, drawn: str, snapshot: Shown) -> None:
         if drawn == self._shown:
             return
         bundle = {"text/html": drawn, "text/plain": told(snapshot)}
@@ -218,7 +279,7 @@ class _Bar(Reporter):
 class _Final(Reporter):
     """One output at the end: nobody watches, and the notebook's file stays small."""
 
-    def close(self, snapshot: Snapshot) -> None:
+    def close(self, snapshot: Shown) -> None:
         _display({"text/html": line_html(snapshot), "text/plain": told(snapshot)})
 
 
@@ -246,14 +307,14 @@ class _Terminal(Reporter):
         )
         self._task: Any = None
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: Shown) -> None:
         if self._task is None:
             self._task = self._bars.add_task("", total=snapshot.n_total, told="")
             self._bars.start()
         self._bars.update(self._task, completed=snapshot.n_saved, told=told(snapshot))
         self._bars.refresh()
 
-    def close(self, snapshot: Snapshot) -> None:
+    def close(self, snapshot: Shown) -> None:
         # The bar goes away and leaves one line: what a terminal's scrollback should have.
         self._bars.stop()
         self._bars.console.print(told(snapshot), markup=False, highlight=False, soft_wrap=True)
@@ -266,14 +327,14 @@ class _Lines(Reporter):
         self._stream, self._clock = stream, clock
         self._next = clock() + LINE_EVERY_S
 
-    def show(self, snapshot: Snapshot) -> None:
+    def show(self, snapshot: Shown) -> None:
         if self._clock() >= self._next:
             self._write(snapshot)
 
-    def close(self, snapshot: Snapshot) -> None:
+    def close(self, snapshot: Shown) -> None:
         self._write(snapshot)
 
-    def _write(self, snapshot: Snapshot) -> None:
+    def _write(self, snapshot: Shown) -> None:
         self._next = self._clock() + LINE_EVERY_S
         self._stream.write(f"{told(snapshot)}\n")
         self._stream.flush()

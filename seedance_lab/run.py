@@ -16,7 +16,7 @@ import threading
 import time
 import uuid
 import weakref
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
@@ -24,9 +24,10 @@ from seedance_lab import portal
 from seedance_lab.budget import Options
 from seedance_lab.clip import Clip
 from seedance_lab.engine import Place
-from seedance_lab.errors import RunFailed
+from seedance_lab.errors import RequestError, RunFailed
 from seedance_lab.folder import StudyFolder
 from seedance_lab.journal import Event
+from seedance_lab.measuring.live import Live
 from seedance_lab.plan import Plan
 from seedance_lab.progress import Snapshot
 from seedance_lab.record import Record
@@ -69,6 +70,8 @@ class Run:
         options: Options,
         tracker: Tracker | None,
         listener: Listener | None,
+        *,
+        measure: bool = False,
     ) -> None:
         self.study, self.place, self.plan, self.options = study, place, plan, options
         self.id = f"{dt.datetime.now(dt.UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
@@ -79,6 +82,7 @@ class Run:
         self._over = False
         self._arrived: list[str] = []
         self._tracker = tracker
+        self._live = Live(study.folder, self._measured) if measure else None
         before = study.records()
         self._done_before = sum(
             1 for r in plan if r.key in before and study.clip_of(before[r.key]) is not None
@@ -105,6 +109,8 @@ class Run:
             await self._runner()
         finally:
             self._seconds = time.monotonic() - self._began
+            if self._live:
+                await self._rest(self._live)
             if self._tracker:
                 await _closed(self._tracker)
 
@@ -113,8 +119,27 @@ class Run:
             self._tracker.put(event, record)
         if event.kind == "saved":
             self._arrived.append(event.key)
+            if self._live and record is not None:
+                self._measure(self._live, record)
         if self._listener:
             self._listener(event, record)
+
+    def _measure(self, live: Live, record: Record) -> None:
+        with contextlib.suppress(RequestError, OSError):  # `study.measure()` will say what is wrong with it
+            if (clip := self.study.clip_of(replace(record))) is not None:
+                live.put(clip)
+
+    def _measured(self, clip: Clip, values: Mapping[str, float]) -> None:
+        """A clip was measured; told to MLflow as one more line of the run, which the journal need not have."""
+        if self._tracker and clip.key is not None:
+            data = {"run": self.id, "values": dict(values)}
+            self._tracker.put(Event(0, dt.datetime.now(dt.UTC), "measured", clip.key, data), clip.record)
+
+    async def _rest(self, live: Live) -> None:
+        """Wait for the measures of the last clips, unless somebody is in a hurry."""
+        while live.n_left and not (self.interrupted or self._runner.signals.leaving):
+            await asyncio.sleep(_NAP_S)
+        live.leave()
 
     # ── waiting and stopping ────────────────────────────────────────────────────────────────────────────
 
@@ -317,12 +342,18 @@ class Run:
             free=self.place.free,
             elapsed_s=elapsed,
             eta_s=elapsed / made * left if made > 0 and not self.done else None,
+            n_to_measure=self._live.n_left if self._live and not self.done else 0,
         )
 
     @property
     def tracking_warning(self) -> str | None:
         """Why MLflow does not have everything; None when it has, or was not asked."""
         return self._tracker.warning if self._tracker else None
+
+    @property
+    def measuring_warning(self) -> str | None:
+        """Why some clips of this run have no measures; None when all have, or it was not to measure."""
+        return self._live.warning if self._live else None
 
     @property
     def cost_usd(self) -> float | None:

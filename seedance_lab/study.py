@@ -21,6 +21,7 @@ from seedance_lab.engine import Place, place_of
 from seedance_lab.errors import StudyError, near
 from seedance_lab.folder import StudyFolder
 from seedance_lab.journal import Journal, read
+from seedance_lab.measuring.live import is_on
 from seedance_lab.plan import Plan
 from seedance_lab.progress import Reporter, reporter
 from seedance_lab.quote import Quote
@@ -47,6 +48,8 @@ class Study(StudyFolder):
             with the engine of its first run; for a new one `SEEDANCE_LAB_ENGINE` is the default.
         track: Whether runs are mirrored into MLflow, wherever MLflow itself would put them; `track()` does it later.
         experiment: MLflow experiment; the folder's name by default.
+        measure: Whether runs measure each clip as it arrives, in processes of the lowest priority; `measure()`
+            does it later. On unless the variable `SEEDANCE_LAB_MEASURE` is `off`.
         slots: How many requests the in-process simulator works on at a time; one a core by default.
         keep_uploads: How long pictures stay at the service, readable by anyone who has their URL: `"1h"`, `"1d"`,
             `"7d"`, `"30d"`, `"1y"` or seconds (60 at least); None leaves it to the service.
@@ -65,6 +68,7 @@ class Study(StudyFolder):
         engine: str | None = None,
         track: bool = True,
         experiment: str | None = None,
+        measure: bool | None = None,
         slots: int | None = None,
         keep_uploads: str | float | None = None,
         keep_outputs: str | float | None = None,
@@ -73,6 +77,7 @@ class Study(StudyFolder):
         self.place = self._place(engine)
         self.tracked = track
         self.experiment = experiment or self.folder.name
+        self.measured_live = is_on(measure)
         self.slots = slots
         self._keep_s = {
             "keep_uploads_s": _seconds("keep_uploads", keep_uploads),
@@ -192,7 +197,7 @@ class Study(StudyFolder):
         # Where it costs money the run itself asks the service for its price first, and then judges.
         (check_limit if self.place.hosted else check_budget)(self.place, plan, self.records(), options)
         tracker = Tracker(self.folder, experiment=self.experiment, place=self.place) if self.tracked else None
-        return Run(self, self.place, plan, options, tracker, listener)
+        return Run(self, self.place, plan, options, tracker, listener, measure=self.measured_live)
 
     def preview(self, plan: Plan) -> Plan:
         """The same plan, knowing what this study has already paid for; nothing is sent."""

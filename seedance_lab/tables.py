@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from seedance_lab.bill import Bill, cells
+from seedance_lab.errors import LabError
 from seedance_lab.plan import Plan
 from seedance_lab.record import Record
 from seedance_lab.study import Study
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _ROWS = 40
 
@@ -35,6 +40,28 @@ def bill_table(bill: Bill) -> None:
 def _console() -> Console:
     """As wide as the terminal; wide where a program reads it."""
     return Console() if sys.stdout.isatty() else Console(width=200)
+
+
+def frame_table(df: pd.DataFrame) -> None:
+    """Print a frame of words, a line a row; the last column takes what room is left."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in df.columns:
+        table.add_column(str(name), no_wrap=name != df.columns[-1], overflow="fold")
+    for row in df.itertuples(index=False):
+        table.add_row(*(escape(str(cell)) for cell in row))
+    _console().print(table)
+
+
+def written_csv(df: pd.DataFrame, path: str) -> None:
+    """Write a frame as CSV.
+
+    Raises:
+        LabError: It cannot be written.
+    """
+    try:
+        df.to_csv(path, index=False)
+    except OSError as error:
+        raise LabError(f"The table cannot be written: {error}.") from error
 
 
 def runs_table(study: Study, plan: Plan) -> None:

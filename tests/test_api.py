@@ -16,7 +16,7 @@ import seedance_lab as lab
 REPO = Path(__file__).parent.parent
 PUBLIC = [
     "Clip", "LabError", "Plan", "Request", "Run", "Study", "__version__", "compare", "effects", "growth", "latency",
-    "panel", "pareto", "pivot", "repeatability", "runs", "show", "sweep",
+    "measure", "measures", "new_measure", "panel", "pareto", "pivot", "repeatability", "runs", "show", "sweep",
 ]  # fmt: skip
 HEAVY = {
     "pandas",
@@ -92,7 +92,7 @@ def test_star_import_gives_the_public_names() -> None:
     assert sorted(set(names) - {"__builtins__"}) == PUBLIC
 
 
-@pytest.mark.parametrize("name", ["Sweep", "measure", "_private", "Endpoint"])
+@pytest.mark.parametrize("name", ["Sweep", "measuring_", "_private", "Endpoint"])
 def test_an_unknown_attribute_is_an_attribute_error(name: str) -> None:
     with pytest.raises(AttributeError, match=f"module 'seedance_lab' has no attribute '{name}'"):
         getattr(lab, name)

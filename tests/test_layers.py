@@ -56,7 +56,7 @@ LAYERS = [
 ]
 """Lowest first; a package is named once and checked inside for cycles."""
 
-LAZY = {PACKAGE, f"{PACKAGE}.local", f"{PACKAGE}.local.render"}
+LAZY = {PACKAGE, f"{PACKAGE}.local", f"{PACKAGE}.local.render", f"{PACKAGE}.measuring"}
 """Packages whose names load at first use (PEP 562); their imports for the type checker load nothing."""
 
 

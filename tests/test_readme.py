@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import REPO
 from tests.test_cli import shell
 
-COMMANDS = {"demo", "plan", "sweep", "status", "resolve", "bill", "frame", "track", "report", "serve"}
+COMMANDS = {"demo", "plan", "sweep", "status", "resolve", "bill", "frame", "track", "report", "measure", "measures", "serve"}
 README = (REPO / "README.md").read_text()
 
 
@@ -24,7 +24,7 @@ def test_the_python_blocks_run_as_they_stand_there(tmp_path: Path, monkeypatch: 
     shutil.copy(REPO / "seedance_lab/pictures/harbour.jpg", tmp_path / "harbour.jpg")
     monkeypatch.setenv("SEEDANCE_LAB_UI", "text")
     names: dict[str, object] = {}
-    assert len(blocks("python")) == 6
+    assert len(blocks("python")) == 7
     for n, block in enumerate(blocks("python")):
         exec(compile(block, "README.md", "exec"), names)
         if n < 2:

@@ -615,7 +615,7 @@ def test_other_threads_are_heard_meanwhile(capfd: pytest.CaptureFixture[str]) ->
 def test_importing_the_study_loads_neither_pandas_nor_mlflow() -> None:
     """They cost seconds, and planning and running need neither."""
     program = (
-        "import sys, seedance_lab.study, seedance_lab.frames, seedance_lab.tracking;"
+        "import sys, seedance_lab.study, seedance_lab.frames, seedance_lab.tracking, seedance_lab.loading;"
         "print([m for m in ('mlflow', 'pandas', 'numpy') if m in sys.modules])"
     )
     said = subprocess.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from seedance_lab.measuring import conformance
+from seedance_lab.measuring import conformance, events, faithful, motion, picture, steadiness
 from seedance_lab.measuring.asked import Asked
 from seedance_lab.measuring.decode import Frame, Video
 from seedance_lab.measuring.spec import Found, Measure
@@ -33,7 +33,14 @@ class Part(NamedTuple):
     collector: Callable[[Video, Asked, frozenset[str]], Collector]
 
 
-PARTS: tuple[Part, ...] = (Part(conformance.MEASURES, conformance.Collector),)
+PARTS: tuple[Part, ...] = (
+    Part(conformance.MEASURES, conformance.Collector),
+    Part(faithful.MEASURES, faithful.Collector),
+    Part(motion.MEASURES, motion.Collector),
+    Part(steadiness.MEASURES, steadiness.Collector),
+    Part(events.MEASURES, events.Collector),
+    Part(picture.MEASURES, picture.Collector),
+)
 """In the order of the columns."""
 
 BUILT_IN: dict[str, Measure] = {measure.name: measure for part in PARTS for measure in part.measures}

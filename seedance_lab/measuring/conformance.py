@@ -117,7 +117,7 @@ class Collector:
         values = {"bit_rate": video.bit_rate, "tokens": tokens(Size(video.width, video.height), 1) / 24 * n}
         missing: dict[str, str] = {}
         if step is not None:
-            values["frame_jitter"] = max(abs(s - step) for s in steps)
+            values["frame_jitter"] = round(max(abs(s - step) for s in steps), 6)
         else:
             missing |= dict.fromkeys(("frame_jitter", "fps_error", "seconds_error"), "the clip has one frame")
         if asked.size is None or asked.fps is None or asked.seconds is None:
@@ -128,8 +128,8 @@ class Collector:
         values["height_error"] = video.height - asked.size.height
         if step is not None:
             spacing = sum(steps) / len(steps)
-            values["fps_error"] = round(1 / spacing - asked.fps, 6)
-            values["seconds_error"] = round(n * spacing - asked.seconds, 6)
+            values["fps_error"] = round(1 / spacing - asked.fps, 6) + 0.0
+            values["seconds_error"] = round(n * spacing - asked.seconds, 6) + 0.0
         values["conforms"] = float(
             not values["width_error"]
             and not values["height_error"]

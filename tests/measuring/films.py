@@ -113,3 +113,78 @@ def lumas(path: Path) -> list[Bytes]:
     """All lumas of a file, as they stand in it: shape (h, w), uint8, each a copy."""
     with decode.opened(path) as reader:
         return [frame.luma.copy() for frame in reader.frames()]
+
+
+def write_tagged(
+    path: Path,
+    frames: Iterable[tuple[Bytes, Bytes, Bytes]],
+    *,
+    crf: int = 0,
+    matrix: int = 1,
+    transfer: int = 1,
+) -> Path:
+    """Encode Y'CbCr planes, 24 a second, limited range: without loss unless a `crf` is given.
+
+    Args:
+        path: Where to.
+        frames: Luma of shape (h, w) and two planes of shape (h/2, w/2), uint8, h and w even.
+        crf: x264's quality.
+        matrix, transfer: The colour tags, as FFmpeg numbers them.
+    """
+    with av.open(str(path), "w") as sink:
+        stream: Any = None
+        for index, planes in enumerate(frames):
+            height, width = planes[0].shape
+            if stream is None:
+                stream = sink.add_stream("libx264", rate=24)
+                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+                stream.options = {"crf": str(crf), "preset": "veryfast"}
+                context = stream.codec_context
+                context.colorspace, context.color_trc, context.color_range = matrix, transfer, 1
+            flat = np.concatenate([plane.reshape(-1) for plane in planes]).reshape(-1, width)
+            picture = av.VideoFrame.from_ndarray(flat, format="yuv420p")
+            picture.pts, picture.time_base = index, Fraction(1, 24)
+            sink.mux(stream.encode(picture))
+        sink.mux(stream.encode(None))
+    return path
+
+
+def write_planes(
+    path: Path,
+    planes: Iterable[tuple[Bytes, Bytes, Bytes]],
+    *,
+    fps: int = 24,
+    crf: int = 0,
+    times: Callable[[int], int] | None = None,
+) -> Path:
+    """Encode Y'CbCr planes as they are; at crf 0 they come back to the bit.
+
+    Args:
+        path: Where to.
+        planes: Y, Cb and Cr of each frame, shapes (h, w) and twice (h/2, w/2), uint8; even sizes.
+        fps: Frames per second.
+        crf: x264's quality.
+        times: A frame's time stamp by its index, in 1/1000 s; evenly spaced if not given.
+    """
+    with av.open(str(path), "w") as sink:
+        stream: Any = None
+        for index, (y, u, v) in enumerate(planes):
+            whole = np.concatenate([y.reshape(-1), u.reshape(-1), v.reshape(-1)]).reshape(-1, y.shape[1])
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(whole), format="yuv420p")
+            if stream is None:
+                stream = sink.add_stream("libx264", rate=fps)
+                stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
+                stream.options = {"crf": str(crf), "preset": "veryfast"}
+                if times is not None:
+                    stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+            picture.pts = index if times is None else times(index)
+            picture.time_base = Fraction(1, fps) if times is None else Fraction(1, 1000)
+            sink.mux(stream.encode(picture))
+        sink.mux(stream.encode(None))
+    return path
+
+
+def grey(luma: Bytes) -> tuple[Bytes, Bytes, Bytes]:
+    """A luma of even size with colourless planes: for `write_planes`."""
+    chroma = np.full((luma.shape[0] // 2, luma.shape[1] // 2), 128, np.uint8)
+    return luma, chroma, chroma

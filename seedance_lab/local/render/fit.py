@@ -6,7 +6,7 @@ the canvas as a margin, so that a camera that moves outwards finds real picture 
 """
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -31,8 +31,8 @@ class Canvas(NamedTuple):
     height: int
 
 
-def load(path: Path) -> Image.Image:
-    """Open any picture as upright 8-bit RGB.
+def load(file: Path | BinaryIO) -> Image.Image:
+    """Open any picture, by its path or as an open file, as upright 8-bit RGB.
 
     EXIF orientation is applied, transparency is laid on white, 16-bit grey is scaled down, and an
     animation gives its first frame.
@@ -41,7 +41,7 @@ def load(path: Path) -> Image.Image:
         PictureError: Not a picture, damaged, or too large to be one.
     """
     try:
-        with Image.open(path) as opened:
+        with Image.open(file) as opened:
             opened.seek(0)
             opened.load()
             # In place, and no conversion of what is RGB: each copy would take half as long as reading the file.
