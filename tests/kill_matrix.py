@@ -102,7 +102,9 @@ def one_pass(folder: Path, url: str, plan: Plan, in_flight: int | None, *, track
     """What a user runs. Returns the exit code."""
     warnings.simplefilter("ignore")  # of a store that was killed in the middle; it is judged at the end
     try:
-        lab.Study(folder, engine=url, track=track, measure=False).run(plan, in_flight=in_flight, progress=False)
+        lab.Study(folder, engine=url, track=track, measure=False).run(
+            plan, in_flight=in_flight, progress=False
+        )
     except EngineError:
         return _REFUSED
     return 0

@@ -11,7 +11,20 @@ import pytest
 from tests.conftest import REPO
 from tests.test_cli import shell
 
-COMMANDS = {"demo", "plan", "sweep", "status", "resolve", "bill", "frame", "track", "report", "measure", "measures", "serve"}
+COMMANDS = {
+    "demo",
+    "plan",
+    "sweep",
+    "status",
+    "resolve",
+    "bill",
+    "frame",
+    "track",
+    "report",
+    "measure",
+    "measures",
+    "serve",
+}
 README = (REPO / "README.md").read_text()
 
 

@@ -23,8 +23,9 @@ import numpy as np
 from seedance_lab import columns
 from seedance_lab.clip import Clip
 from seedance_lab.errors import MeasureError, near
-from seedance_lab.measuring.catalog import BUILT_IN, Part
+from seedance_lab.measuring.catalog import BUILT_IN
 from seedance_lab.measuring.decode import Frame
+from seedance_lab.measuring.parts import Part
 from seedance_lab.measuring.spec import Floats, Found, Measure
 
 F = TypeVar("F", bound=Callable[..., Any])

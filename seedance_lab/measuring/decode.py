@@ -30,7 +30,9 @@ from seedance_lab.measuring.spec import Bytes
 SMALL_SIDE = 176
 """About the short side of `Frame.small`, in pixels: where dense flow is both quick and right."""
 
-_THREADS = int(os.environ.get("SEEDANCE_LAB_DECODER_THREADS", "0"))  # 0: one a core; workers share the cores out
+_THREADS = int(
+    os.environ.get("SEEDANCE_LAB_DECODER_THREADS", "0")
+)  # 0: one a core; workers share the cores out
 _AS_IS = ("yuv420p", "yuvj420p")  # the same planes, of limited and of full range
 _LEVELS = np.arange(256)
 _LIMITED = (  # a full-range sample → the limited-range one: luma, chroma (ITU-T H.273, 8.3)
@@ -108,19 +110,12 @@ class Frame:
         whole = self.luma[: height * k, : width * k]
         return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
-    @functools.cached_property
-    def bgr(self) -> Bytes:
-        """As OpenCV converts it (BT.601, limited range), which VBench reads too.
-
-        Shape (h, w, 3), uint8; an odd side loses its last line.
-        """
-        height, width = self.luma.shape
-        if height % 2 or width % 2:
-            u, v = (plane[: height // 2, : width // 2] for plane in (self.u, self.v))
-            even = (self.luma[: height // 2 * 2, : width // 2 * 2], u, v)
-            return Frame(self.index, self.time, even, self._reduction).bgr
-        chroma = np.concatenate([self.u.reshape(-1), self.v.reshape(-1)]).reshape(-1, width)
-        return np.asarray(cv2.cvtColor(np.vstack([self.luma, chroma]), cv2.COLOR_YUV2BGR_I420), np.uint8)
+    def reduced(self) -> Frame:
+        """The same without its planes: may be kept, and has `small` only."""
+        nothing = np.empty((0, 0), np.uint8)
+        frame = Frame(self.index, self.time, (nothing, nothing, nothing), self._reduction)
+        frame.__dict__["small"] = self.small
+        return frame
 
 
 class Reader:

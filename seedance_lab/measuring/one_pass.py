@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from seedance_lab.measuring import decode
+from seedance_lab.measuring.aside import Aside
 from seedance_lab.measuring.asked import Asked
-from seedance_lab.measuring.catalog import PARTS, Part
+from seedance_lab.measuring.catalog import PARTS
+from seedance_lab.measuring.parts import Collector, Part
 from seedance_lab.measuring.spec import Floats, Found
 
 
@@ -27,12 +30,15 @@ def measured(path: Path, asked: Asked, wanted: frozenset[str], more: Sequence[Pa
     values: dict[str, float] = {}
     missing: dict[str, str] = {}
     series: dict[str, Floats] = {}
-    with decode.opened(path) as reader:
-        parts = [
-            (part, part.collector(reader.video, asked, wanted))
-            for part in (*PARTS, *more)
-            if any(m.name in wanted for m in part.measures)
-        ]
+    with decode.opened(path) as reader, contextlib.ExitStack() as threads:
+        parts: list[tuple[Part, Collector]] = []
+        for part in (*PARTS, *more):
+            if any(m.name in wanted for m in part.measures):
+                collector = part.collector(reader.video, asked, wanted)
+                if part.aside:
+                    collector = Aside(collector)
+                    threads.callback(collector.close)
+                parts.append((part, collector))
         for frame in reader.frames():
             for _, collector in parts:
                 collector.see(frame)

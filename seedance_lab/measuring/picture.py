@@ -27,7 +27,7 @@ from seedance_lab.measuring.spec import Bytes, Found, Measure
 N_SAMPLES = 6
 """Frames of a clip that are looked at."""
 
-_BLACK, _WHITE = 16, 235
+_BLACK, _WHITE = 17, 234
 """Ends of limited-range luma."""
 
 _SMALLEST_SIDE = 32
@@ -57,7 +57,7 @@ MEASURES = (
     Measure(
         name="clipped_low",
         unit="",
-        doc="Share of the pixels at black or below (Y of 16 or less)",
+        doc="Share of the pixels at black or below (Y of 17 or less: the encoder may be a level off)",
         group="picture",
         low=0,
         high=1,
@@ -66,7 +66,7 @@ MEASURES = (
     Measure(
         name="clipped_high",
         unit="",
-        doc="Share of the pixels at white or above (Y of 235 or more)",
+        doc="Share of the pixels at white or above (Y of 234 or more: the encoder may be a level off)",
         group="picture",
         low=0,
         high=1,

@@ -193,9 +193,9 @@ def test_colourfulness_of_one_hue_is_that_of_the_rgb_picture(axis: tuple[int, in
 
 
 def test_clipped_pixels_are_counted(tmp_path: Path) -> None:
-    """A tenth of the rows at black, a twentieth at white; one level inside does not count."""
-    luma = np.clip(texture(320, 180)[..., 1], 17, 234)
-    luma[:18], luma[18:27], luma[27:36], luma[36:45] = 16, 235, 17, 234
+    """A tenth of the rows at black, a twentieth at white; one level inside counts, two do not."""
+    luma = np.clip(texture(320, 180)[..., 1], 18, 233)
+    luma[:9], luma[9:18], luma[18:22], luma[22:27], luma[27:36], luma[36:45] = 16, 17, 235, 234, 18, 233
     found = values_of(tmp_path / "clip.mp4", [grey(luma)] * 2)
     assert found["clipped_low"] == pytest.approx(0.1)
     assert found["clipped_high"] == pytest.approx(0.05)

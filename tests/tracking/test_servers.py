@@ -238,9 +238,14 @@ def test_the_store_that_is_made_is_the_one_that_mlflow_makes(tmp_path: Path, exp
     def content(path: Path) -> list[object]:
         with sqlite3.connect(path) as database:
             schema = database.execute("SELECT name, sql FROM sqlite_master").fetchall()
-            asked = ("SELECT * FROM alembic_version", "SELECT experiment_id, name, artifact_location FROM experiments")
+            asked = (
+                "SELECT * FROM alembic_version",
+                "SELECT experiment_id, name, artifact_location FROM experiments",
+            )
             # MLflow writes a table's constraints in any order.
-            tables = {name: sorted(line.strip(", \t") for line in (sql or "").splitlines()) for name, sql in schema}
+            tables = {
+                name: sorted(line.strip(", \t") for line in (sql or "").splitlines()) for name, sql in schema
+            }
             return [tables, *(database.execute(sql).fetchall() for sql in asked)]
 
     with mlflow_store.quiet():

@@ -1,0 +1,81 @@
+"""A collector on a thread of its own sees what it would have seen otherwise."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seedance_lab.measuring import aside, decode, one_pass
+from seedance_lab.measuring.asked import Asked
+from seedance_lab.measuring.decode import Frame
+from seedance_lab.measuring.parts import Part
+from seedance_lab.measuring.spec import Found, Measure
+from tests.measuring.films import texture, view, write
+
+MEASURE = Measure(name="sum_of_small", unit="", doc="A sum that depends on the order", group="picture")
+
+
+class Sums:
+    """Adds up, each frame by its place; fails at one if told to."""
+
+    def __init__(self, fails_at: int | None = None) -> None:
+        self.total, self._fails_at = 0.0, fails_at
+        self.threads: set[str] = set()
+
+    def see(self, frame: Frame) -> None:
+        if frame.index == self._fails_at:
+            raise ZeroDivisionError("planted")
+        self.threads.add(threading.current_thread().name)
+        self.total += float(frame.small.mean()) * (frame.index + 1) + frame.time
+
+    def found(self) -> Found:
+        return Found({"sum_of_small": self.total}, {}, {})
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    canvas = texture(800, 600)
+    return write(tmp_path / "clip.mp4", [view(canvas, 640, 384, dx=3 * i) for i in range(30)])
+
+
+def measured(film: Path, *, is_aside: bool) -> tuple[float, set[str]]:
+    sums = Sums()
+    part = Part((MEASURE,), lambda *_: sums, aside=is_aside)
+    found = one_pass.measured(film, Asked(), frozenset({"sum_of_small"}), [part])
+    return found.values["sum_of_small"], sums.threads
+
+
+def test_it_sees_every_frame_in_order_on_another_thread(film: Path) -> None:
+    here, mine = measured(film, is_aside=False)
+    there, other = measured(film, is_aside=True)
+    assert here == there > 0
+    assert mine == {threading.current_thread().name} != other
+    assert len(other) == 1
+
+
+def test_what_it_raises_is_raised_where_the_frames_come_from(film: Path) -> None:
+    """And its thread ends."""
+    part = Part((MEASURE,), lambda *_: Sums(fails_at=3), aside=True)
+    with pytest.raises(ZeroDivisionError, match="planted"):
+        one_pass.measured(film, Asked(), frozenset({"sum_of_small"}), [part])
+    assert not [t for t in threading.enumerate() if t.name == "seedance_lab measuring"]
+
+
+def test_a_file_that_breaks_off_ends_its_thread(film: Path) -> None:
+    part = Part((MEASURE,), lambda *_: Sums(), aside=True)
+    with decode.opened(film) as reader:
+        one = aside.Aside(part.collector(reader.video, Asked(), frozenset({"sum_of_small"})))
+        one.see(next(reader.frames()))
+        one.close()
+    assert not [t for t in threading.enumerate() if t.name == "seedance_lab measuring"]
+
+
+def test_a_reduced_frame_has_no_planes_left(film: Path) -> None:
+    with decode.opened(film) as reader:
+        frame = next(reader.frames())
+        kept = frame.reduced()
+        assert np.array_equal(kept.small, frame.small)
+        assert (kept.index, kept.time, kept.luma.size) == (frame.index, frame.time, 0)
