@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from seedance_lab.measuring.custom import new_measure
     from seedance_lab.measuring.jobs import take_standard
-    from seedance_lab.measuring.table import as_columns, measures, reasons, units
+    from seedance_lab.measuring.table import as_columns, better, measures, reasons, units
     from seedance_lab.measuring.work import measure
 
-__all__ = ["as_columns", "measure", "measures", "new_measure", "reasons", "take_standard", "units"]
+__all__ = ["as_columns", "better", "measure", "measures", "new_measure", "reasons", "take_standard", "units"]
 
 _HOMES = {
     "as_columns": "table",
+    "better": "table",
     "measure": "work",
     "measures": "table",
     "new_measure": "custom",

@@ -79,6 +79,12 @@ def units(names: Sequence[str]) -> dict[str, str]:
     return {name: known[name].unit for name in names if name in known and known[name].unit}
 
 
+def better(name: str) -> str:
+    """Which way a measure is better: `more`, `less`, or empty where neither is, or there is no such measure."""
+    measure = custom.known().get(name)
+    return measure.better if measure else ""
+
+
 def as_columns(store: Store, records: Mapping[str, Record]) -> dict[str, dict[str, float | None]]:
     """What is known of these requests' clips, as `frames.frame` takes it: values by request key, by measure.
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from seedance_lab import measuring
 from seedance_lab.columns import UNITS
 from seedance_lab.errors import LabError, near
 from seedance_lab.stats import design, intervals, look, plots
@@ -117,7 +118,8 @@ def pareto(
     Args:
         df: From `Study.frame` or `runs`: every request, failures included. One engine, or `engine` in `by`.
         by: The columns that make a setting; those that vary if not given. Seeds are no settings.
-        quality: A column with numbers, more is better: a rating, a measure, a share of votes. Without one only
+        quality: A column with numbers: a rating, a share of votes, a measure. More is better, but for a measure of
+            which less is (`seedance_lab.measures`). Without one only
             cost and time are compared, and the smallest clip wins.
         latency: Which quantile: `p50`, `p90` or `p95`.
         of: Of which time.
@@ -167,23 +169,23 @@ def pareto(
             | (_quality(own, level) if quality else {})
         )
     table = pd.DataFrame(found)
+    less = quality is not None and measuring.better(quality) == "less"
     if quality and not table["quality"].dropna().empty:
-        share = numbers["quality"].dropna().between(0, 1).all()
+        share = not less and numbers["quality"].dropna().between(0, 1).all()
         spent = table["usd_per_clip"] * table["clips"]
         wins = table["quality"] * table["clips"]
         table["usd_per_preferred"] = (spent / wins.where(wins > 0)) if share else np.nan
     table = table.sort_values(cost, kind="stable", na_position="last", ignore_index=True)
-    goals = np.column_stack([table[cost], table[latency], *([-table["quality"]] if quality else [])]).astype(
-        float
-    )
+    loss = [table["quality"] * (1 if less else -1)] if quality else []
+    goals = np.column_stack([table[cost], table[latency], *loss]).astype(float)
     best, by_whom = _front(goals)
     table["best"] = best
     table["dominated_by"] = [None if i is None else table["setting"][i] for i in by_whom]
     return Pareto(
         table=table,
-        sentence=_sentence(table, cost, latency, bool(quality)),
+        sentence=_sentence(table, cost, latency, ("argmin" if less else "argmax") if quality else None),
         priced="list price" if listed else "charged",
-        notes=_notes(table, rows, listed=listed, quality=quality, of=of),
+        notes=_notes(table, rows, listed=listed, quality=quality, less=less, of=of),
         cost=cost,
         latency=f"{latency} of {of}",
         quality=quality,
@@ -276,15 +278,15 @@ def _front(goals: np.ndarray[Any, Any]) -> tuple[list[bool], list[int | None]]:
     return best.tolist(), by_whom
 
 
-def _sentence(table: pd.DataFrame, cost: Cost, latency: str, has_quality: bool) -> str:
+def _sentence(table: pd.DataFrame, cost: Cost, latency: str, best_quality: str | None) -> str:
     """Which settings are worth their money, in words."""
     front = table[table["best"]]
     if front.empty:
         return "No setting has both a cost and a time, so none can be compared."
     titles: dict[str, list[str]] = {}
     goals = {"cheapest": front[cost].argmin(), "fastest": front[latency].argmin()}
-    if has_quality:
-        goals["best in quality"] = front["quality"].argmax()
+    if best_quality:
+        goals["best in quality"] = getattr(front["quality"], best_quality)()
     for title, row in goals.items():
         titles.setdefault(str(front["setting"].iloc[row]), []).append(title)
     told = [f"{name} is {_and(what)}" for name, what in titles.items()]
@@ -299,7 +301,7 @@ def _sentence(table: pd.DataFrame, cost: Cost, latency: str, has_quality: bool) 
 
 
 def _notes(
-    table: pd.DataFrame, rows: pd.DataFrame, *, listed: bool, quality: str | None, of: str
+    table: pd.DataFrame, rows: pd.DataFrame, *, listed: bool, quality: str | None, less: bool, of: str
 ) -> tuple[str, ...]:
     notes = []
     saved = rows["stage"] == "saved"
@@ -324,7 +326,7 @@ def _notes(
         notes.append(f"{n} settings have clips without any known price and are not compared.")
     if bare := [str(n) for n in table["setting"][table["clips"] == 0]]:
         notes.append(f"{_few(bare)} made no clip and {'is' if len(bare) == 1 else 'are'} not compared.")
-    if quality is not None and _is_close(table):
+    if quality is not None and _is_close(table, less=less):
         notes.append(
             f"The intervals of {quality} overlap: the order of the settings may be chance. More seeds or more votes "
             "would tell."
@@ -342,12 +344,14 @@ def _notes(
     return tuple(notes)
 
 
-def _is_close(table: pd.DataFrame) -> bool:
+def _is_close(table: pd.DataFrame, *, less: bool) -> bool:
     """Whether the best quality is within another setting's interval, or another's is unknown."""
     rated = table[table["quality"].notna()]
-    top = rated["quality"].max()
-    others = rated[rated["quality"] < top] if (rated["quality"] == top).sum() == 1 else rated
-    return bool((others["quality_high"].isna() | (others["quality_high"] >= top)).any())
+    sign, end = (-1, "quality_low") if less else (1, "quality_high")
+    worth, most = sign * rated["quality"], sign * rated[end]
+    top = worth.max()
+    rest = most[worth < top] if (worth == top).sum() == 1 else most
+    return bool((rest.isna() | (rest >= top)).any())
 
 
 def _name(settings: dict[str, Any]) -> str:

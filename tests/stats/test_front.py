@@ -64,6 +64,17 @@ def test_a_quality_makes_the_better_one_worth_its_money(charged: pd.DataFrame) -
     assert found.table["quality"].tolist() == [2.5, 4.5, 3.5]
 
 
+def test_of_some_measures_less_is_better(charged: pd.DataFrame) -> None:
+    """`blur` says so itself; a column that is no measure is taken as more is better."""
+    blurred = charged.assign(blur=1 - charged["rating"] / 10)
+    by_blur, by_rating = pareto(blurred, quality="blur"), pareto(charged, quality="rating")
+    assert by_blur.sentence == by_rating.sentence
+    assert by_blur.table["best"].tolist() == by_rating.table["best"].tolist() == [True, True, False]
+    assert by_blur.table["usd_per_preferred"].isna().all()
+    assert any("overlap" in n for n in by_blur.notes) == any("overlap" in n for n in by_rating.notes)
+    assert pareto(blurred.rename(columns={"blur": "bluriness"}), quality="bluriness").table["best"].sum() == 1
+
+
 def test_an_order_that_may_be_chance_is_told(charged: pd.DataFrame) -> None:
     """Two ratings a setting decide nothing."""
     assert any("may be chance" in note for note in pareto(charged, quality="rating").notes)
