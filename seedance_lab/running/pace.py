@@ -154,7 +154,7 @@ class Pace:
     def _reckon_all(self) -> None:
         """Each in its turn, where nobody has yet."""
         for record in [r for key, r in self._there.items() if key not in self._due]:
-            if expected := self.expected_s(record):
+            if (expected := self.expected_s(record)) is not None:
                 self._begins[record.key] = self._begin(record)
                 self._due[record.key] = self._begins[record.key] + expected
 
@@ -170,7 +170,7 @@ class Pace:
     def waited(self, record: Record, position: int | None) -> None:
         """It was seen waiting just now, with so many before it: it has all its work before it."""
         self._due.pop(record.key, None)
-        if expected := self.expected_s(record):
+        if (expected := self.expected_s(record)) is not None:
             now, before = time.time(), position or 0
             ends = sorted(due for due in self._due.values() if due > now)
             self._begins[record.key] = ends[before] if before < len(ends) else now

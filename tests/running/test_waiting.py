@@ -255,3 +255,11 @@ def test_a_pace_remembers_the_last_thirty(world: World, twenty: Plan) -> None:
     for _ in range(30):
         pace.learn(record)
     assert pace.expected_s(record) == 20
+
+
+def test_clips_that_take_no_time_at_all_are_looked_for_too(world: World, twenty: Plan) -> None:
+    """What a study has learned may be nothing: not the same as having learned nothing."""
+    world.service_s = 0.0
+    world.run(twenty[:5])
+    world.run(twenty)
+    assert world.stages() == {"saved": 20}
