@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import io
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import av
@@ -148,31 +149,39 @@ class Collector:
     def __init__(self, video: Video, asked: Asked, wanted: frozenset[str]) -> None:
         self._video, self._asked, self._wanted = video, asked, wanted
         self._kept: dict[str, Planes] = {}
+        self._first: Future[Found] | None = None
         self._keeps = {end.name: any(m.name in wanted for m in _measures(end)) for end in _ENDS}
 
     def see(self, frame: Frame) -> None:
         """One more frame."""
         if frame.index == 0 and self._keeps["first"] and self._asked.image:
             self._kept["first"] = _copied(frame)
+            # On a thread of its own: the rest of the clip is decoded meanwhile.
+            thread = ThreadPoolExecutor(1, thread_name_prefix="seedance_lab measuring")
+            self._first = thread.submit(self._end, _ENDS[0], self._asked.image)
+            thread.shutdown(wait=False)
         if frame.index >= self._video.n_frames - 1 and self._keeps["last"] and self._asked.end_image:
             self._kept["last"] = _copied(frame)
 
     def found(self) -> Found:
         """The values."""
+        last = self._end(_ENDS[1], self._asked.end_image)
+        first = self._first.result() if self._first else self._end(_ENDS[0], self._asked.image)
+        return Found({**first.values, **last.values}, {**first.missing, **last.missing}, {})
+
+    def _end(self, end: _End, picture: Picture | None) -> Found:
+        """What one end of the clip gives."""
+        names = [m.name for m in _measures(end)]
+        try:
+            frame = self._kept.get(end.name)
+            if (reason := self._why_not(end, picture)) or picture is None or frame is None:
+                return Found({}, dict.fromkeys(names, reason or "the clip has no such frame"), {})
+            reference = self._reference(picture, frame)
+        except (ImageError, PictureError) as error:
+            return Found({}, dict.fromkeys(names, f"the {end.picture} cannot be read: {error}"), {})
         values: dict[str, float] = {}
         missing: dict[str, str] = {}
-        for end, picture in zip(_ENDS, (self._asked.image, self._asked.end_image), strict=True):
-            names = [m.name for m in _measures(end)]
-            try:
-                frame = self._kept.get(end.name)
-                if (reason := self._why_not(end, picture)) or picture is None or frame is None:
-                    missing |= dict.fromkeys(names, reason or "the clip has no such frame")
-                    continue
-                reference = self._reference(picture, frame)
-            except (ImageError, PictureError) as error:
-                missing |= dict.fromkeys(names, f"the {end.picture} cannot be read: {error}")
-                continue
-            self._compare(end, reference, frame, values, missing)
+        self._compare(end, reference, frame, values, missing)
         return Found(values, missing, {})
 
     def _why_not(self, end: _End, picture: Picture | None) -> str:

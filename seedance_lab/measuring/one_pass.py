@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+import cv2
 
 from seedance_lab.measuring import decode
 from seedance_lab.measuring.aside import Aside
@@ -13,6 +16,9 @@ from seedance_lab.measuring.asked import Asked
 from seedance_lab.measuring.catalog import PARTS
 from seedance_lab.measuring.parts import Collector, Part
 from seedance_lab.measuring.spec import Floats, Found
+
+_guard = threading.Lock()
+_n_passes, _n_threads = 0, 1
 
 
 def measured(path: Path, asked: Asked, wanted: frozenset[str], more: Sequence[Part] = ()) -> Found:
@@ -30,7 +36,7 @@ def measured(path: Path, asked: Asked, wanted: frozenset[str], more: Sequence[Pa
     values: dict[str, float] = {}
     missing: dict[str, str] = {}
     series: dict[str, Floats] = {}
-    with decode.opened(path) as reader, contextlib.ExitStack() as threads:
+    with decode.opened(path) as reader, _single_threaded_opencv(), contextlib.ExitStack() as threads:
         parts: list[tuple[Part, Collector]] = []
         for part in (*PARTS, *more):
             if any(m.name in wanted for m in part.measures):
@@ -52,3 +58,24 @@ def measured(path: Path, asked: Asked, wanted: frozenset[str], more: Sequence[Pa
             else:
                 missing[name] = found.missing.get(name, "the clip gives no number for it")
     return Found(values, missing, series)
+
+
+@contextlib.contextmanager
+def _single_threaded_opencv() -> Iterator[None]:
+    """While passes are under way, OpenCV works on the thread that calls it.
+
+    The cores have enough to do with decoding, motion and the rest; sharing out such small pictures costs a tenth more.
+    """
+    global _n_passes, _n_threads
+    with _guard:
+        if _n_passes == 0:
+            _n_threads = cv2.getNumThreads()
+            cv2.setNumThreads(1)
+        _n_passes += 1
+    try:
+        yield
+    finally:
+        with _guard:
+            _n_passes -= 1
+            if _n_passes == 0:
+                cv2.setNumThreads(_n_threads)

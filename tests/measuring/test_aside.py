@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -79,3 +80,32 @@ def test_a_reduced_frame_has_no_planes_left(film: Path) -> None:
         kept = frame.reduced()
         assert np.array_equal(kept.small, frame.small)
         assert (kept.index, kept.time, kept.luma.size) == (frame.index, frame.time, 0)
+
+
+def test_a_pass_leaves_opencv_as_many_threads_as_it_had(film: Path) -> None:
+    """Also when it fails, and when two are under way."""
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(2)
+        inner = Part((MEASURE,), lambda *_: Nested(film))
+        one_pass.measured(film, Asked(), frozenset({"sum_of_small"}), [inner])
+        assert cv2.getNumThreads() == 2
+        broken = Part((MEASURE,), lambda *_: Sums(fails_at=3))
+        with pytest.raises(ZeroDivisionError):
+            one_pass.measured(film, Asked(), frozenset({"sum_of_small"}), [broken])
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)
+
+
+class Nested(Sums):
+    """Measures another file in the middle of this one's pass."""
+
+    def __init__(self, film: Path) -> None:
+        super().__init__()
+        self._film = film
+
+    def see(self, frame: Frame) -> None:
+        if frame.index == 0:
+            measured(self._film, is_aside=False)
+        assert cv2.getNumThreads() == 1
