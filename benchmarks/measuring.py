@@ -4,7 +4,8 @@
     python benchmarks/measuring.py --rounds 3 --clips 40    # quicker
     python benchmarks/measuring.py --only throughput
 
-The clips are the embedded engine's: 5 s, 16:9, from the shipped picture. One decoding pass: each round times every row
+The clips are the embedded engine's: 5 s, 16:9, from the shipped picture, at about 1 Mb/s; the 720p one once more with
+film grain at 5 Mb/s, which takes twice as long to decode. One decoding pass: each round times every row
 in turn, in a process of its own that was warmed up, so that a noisy machine disturbs them alike; `ratio` is the median
 over the rounds of a row's time by that of decoding alone (PyAV, threads AUTO, frames thrown away). OpenCV has one
 thread a core, as in `measure` for a single file. FFmpeg's filters run in process, in PyAV's filter graph.
@@ -29,6 +30,7 @@ from typing import Any, NamedTuple
 
 import av
 import cv2
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -74,6 +76,25 @@ def made(folder: Path, resolution: str, seconds: int, seed: int = 1) -> Clip:
     )
     render(drawing, path)
     return Clip(path=path, request=request)
+
+
+def grained(clip: Clip, bit_rate: int) -> Clip:
+    """The same with film grain, encoded at a rate that filmed material needs; the engine's own clips need a fifth."""
+    rng = np.random.default_rng(1)
+    path = clip.path.with_name(f"{clip.path.stem} at {bit_rate / 1e6:g} Mb per s.mp4")
+    with av.open(str(clip.path)) as source, av.open(str(path), "w") as sink:
+        stream = sink.add_stream("libx264", rate=24, options={"preset": "medium"}, bit_rate=bit_rate)
+        for index, frame in enumerate(source.decode(video=0)):
+            picture = frame.to_ndarray(format="bgr24")
+            grain = rng.normal(0, 4, (*picture.shape[:2], 1))
+            grainy = np.clip(picture + grain, 0, 255).astype(np.uint8)
+            out = av.VideoFrame.from_ndarray(grainy, format="bgr24").reformat(format="yuv420p")
+            if index == 0:
+                stream.width, stream.height, stream.pix_fmt = out.width, out.height, "yuv420p"
+            out.pts = index
+            sink.mux(stream.encode(out))
+        sink.mux(stream.encode(None))
+    return Clip(path=path, request=clip.request)
 
 
 # ── one pass ────────────────────────────────────────────────────────────────────────────────────────────
@@ -250,7 +271,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="seedance_lab-measuring-") as name:
         folder = Path(name)
         if args.only in {None, "pass"}:
-            by_measure_cost([made(folder, r, 5) for r in RESOLUTIONS], args.rounds, console)
+            clips = [made(folder, r, 5) for r in RESOLUTIONS]
+            by_measure_cost([*clips, grained(clips[1], 5_000_000)], args.rounds, console)
         if args.only in {None, "throughput"}:
             some = [made(folder, "720p", 5, seed) for seed in range(2, 10)]
             throughput([some[i % len(some)] for i in range(args.clips)], args.throughput_rounds, console)
