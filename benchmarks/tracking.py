@@ -1,6 +1,6 @@
 """How fast runs reach MLflow: a study's tracker beside MLflow's fluent API, on three kinds of store.
 
-    python benchmarks/tracking.py [--runs 20] [--studies 1,8] [--stores sqlite,http,postgres]
+    python benchmarks/tracking.py [--runs 20] [--studies 1,8] [--stores sqlite,http,postgres] [--no-measures]
 
 Sweeps of real journals are made first, on the stub engine, with clips of 1 MB and their posters. Then each study is a
 process. `this lab` gives the tracker the journal's lines and closes it. `fluent` logs the same content as most
@@ -68,9 +68,9 @@ def plan_of(n: int) -> lab.Plan:
     )
 
 
-def make(folder: Path, n: int, engine: str) -> None:
-    """A study of n clips of 1 MB, with posters, untracked."""
-    study = lab.Study(folder, engine=engine, track=False, measure=False)
+def make(folder: Path, n: int, engine: str, *, measures: bool) -> None:
+    """A study of n clips of 1 MB, with posters, untracked; measured, as studies are, or not."""
+    study = lab.Study(folder, engine=engine, track=False, measure=measures)
     study.run(plan_of(n), in_flight=16, progress=False)
     for path in (folder / "clips").glob("*.mp4"):
         n_bytes = CLIP_BYTES - path.stat().st_size
@@ -280,6 +280,7 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=20, help="a study")
     parser.add_argument("--studies", default="1,8")
     parser.add_argument("--stores", default=",".join(STORES))
+    parser.add_argument("--measures", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--contend", nargs=4, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.contend:
@@ -307,7 +308,7 @@ def main() -> int:
             n_runs = args.runs
             made = [home / f"{n_studies}" / f"study-{i}" for i in range(n_studies)]
             for folder in made:
-                make(folder, n_runs, engine.url)
+                make(folder, n_runs, engine.url, measures=args.measures)
             for kind in args.stores.split(","):
                 row = compare(kind, n_studies, n_runs, made, home / f"{kind}-{n_studies}")
                 missed = missed or float(row[-2]) < GOALS[kind]
