@@ -27,7 +27,7 @@ def experiment_ids(database: Database, names: Sequence[str]) -> list[int]:
         LabError: One is not there; near names are named.
     """
     here = " AND workspace = 'default'" if database.has_workspaces else ""
-    active = f"SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active'{here}"  # noqa: S608
+    active = f"SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active'{here}"  # noqa: S608  # our names
     found = dict(database.rows(f"{active} ORDER BY last_update_time DESC"))
     for name in names:
         if name not in found:
@@ -89,7 +89,7 @@ def read(
     within, values = _within(ids, asked, only)
     rows = Rows()
     found = database.rows(
-        "SELECT r.run_uuid, r.start_time, r.end_time, r.artifact_uri "  # noqa: S608
+        "SELECT r.run_uuid, r.start_time, r.end_time, r.artifact_uri "  # noqa: S608  # our names
         f"FROM runs r {_OURS} WHERE {within} ORDER BY r.start_time, r.run_uuid",
         values,
     )
@@ -106,14 +106,14 @@ def _fill(database: Database, rows: Rows, within: str, values: Mapping[str, Any]
     if WHOLE * len(at) >= n_all:  # reading a table as it lies is quicker than looking up most of it
         only, values = "", {}
     else:
-        only = f" WHERE run_uuid IN (SELECT r.run_uuid FROM runs r {_OURS} WHERE {within})"  # noqa: S608
+        only = f" WHERE run_uuid IN (SELECT r.run_uuid FROM runs r {_OURS} WHERE {within})"  # noqa: S608  # our names
     for place in ("params", "tags"):
         named = rows.values[place]
-        for run_id, name, value in database.rows(f"SELECT run_uuid, key, value FROM {place}{only}", values):  # noqa: S608
+        for run_id, name, value in database.rows(f"SELECT run_uuid, key, value FROM {place}{only}", values):  # noqa: S608  # our names
             if name in named and (i := at.get(run_id)) is not None:
                 named[name][i] = value
     metrics = rows.values["metrics"]
-    found = database.rows(f"SELECT run_uuid, key, value, is_nan FROM latest_metrics{only}", values)  # noqa: S608
+    found = database.rows(f"SELECT run_uuid, key, value, is_nan FROM latest_metrics{only}", values)  # noqa: S608  # our names
     for run_id, name, value, is_nan in found:
         if (i := at.get(run_id)) is not None:
             column = metrics[name] if name in metrics else rows.metric(name)
@@ -124,7 +124,7 @@ def n_foreign(database: Database, ids: Sequence[int], asked: Statement | None) -
     """How many runs there are not of this package."""
     within, values = _within(ids, asked, None)
     found = database.one(
-        f"SELECT count(*) FROM runs r WHERE {within} AND NOT EXISTS "  # noqa: S608
+        f"SELECT count(*) FROM runs r WHERE {within} AND NOT EXISTS "  # noqa: S608  # our names
         f"(SELECT 1 FROM tags t WHERE t.run_uuid = r.run_uuid AND t.key IN ({_MARKS}) "
         f"AND (t.key = '{columns.RUN}' OR t.value <> ''))",
         values,

@@ -97,7 +97,7 @@ def _look(database: Database) -> _Look:
     for table, n in _STRETCH.items():
         (end, *_) = last[table] or (0,)
         query = (
-            f"SELECT count(*), group_concat({_SUM[table]}, char(30)) FROM {table} "  # noqa: S608
+            f"SELECT count(*), group_concat({_SUM[table]}, char(30)) FROM {table} "  # noqa: S608  # our names
             f"WHERE rowid BETWEEN :a AND :b{only[table]}"
         )
         found = {}
@@ -114,7 +114,7 @@ _FIRST = {"runs": "run_uuid", "tags": "key, run_uuid", "params": "key, run_uuid"
 def _last(database: Database, table: str, at: int | None = None) -> tuple[Any, ...] | None:
     """The last row's number and what it is; or those of the row with this number."""
     which = "ORDER BY rowid DESC LIMIT 1" if at is None else f"WHERE rowid = {at}"
-    return database.one(f"SELECT rowid, {_FIRST[table]} FROM {table} {which}")  # noqa: S608
+    return database.one(f"SELECT rowid, {_FIRST[table]} FROM {table} {which}")  # noqa: S608  # our names
 
 
 def _renewed(database: Database, ids: Sequence[int], before: _Kept, now: _Look) -> Loaded | None:
@@ -135,7 +135,7 @@ def _changed(database: Database, before: _Look, now: _Look) -> set[str] | None:
         if last is None or _last(database, table, last[0]) != last:
             return None
         if table not in _STRETCH:
-            grown = f"SELECT run_uuid FROM {table} WHERE rowid > :a"  # noqa: S608
+            grown = f"SELECT run_uuid FROM {table} WHERE rowid > :a"  # noqa: S608  # our names
             changed.update(run_id for (run_id,) in database.rows(grown, {"a": last[0]}))
     for table, n in _STRETCH.items():
         old, new = before.stretches[table], now.stretches[table]
@@ -144,7 +144,7 @@ def _changed(database: Database, before: _Look, now: _Look) -> set[str] | None:
                 continue
             if i in old and not _only_grown(database, table, i, before):
                 return None
-            inside = f"SELECT run_uuid FROM {table} WHERE rowid BETWEEN :a AND :b"  # noqa: S608
+            inside = f"SELECT run_uuid FROM {table} WHERE rowid BETWEEN :a AND :b"  # noqa: S608  # our names
             found = database.rows(inside, {"a": i * n, "b": i * n + n - 1})
             changed.update(run_id for (run_id,) in found)
     return changed
@@ -157,7 +157,7 @@ def _only_grown(database: Database, table: str, i: int, before: _Look) -> bool:
     names = sorted(Rows().values["tags"])
     only = f" AND key BETWEEN '{names[0]}' AND '{names[-1]}'" if table == "tags" else ""
     (count,) = database.one(
-        f"SELECT count(*) FROM {table} WHERE rowid BETWEEN :a AND :b{only}",  # noqa: S608
+        f"SELECT count(*) FROM {table} WHERE rowid BETWEEN :a AND :b{only}",  # noqa: S608  # our names
         {"a": i * n, "b": min(i * n + n - 1, last[0])},
     ) or (0,)
     return bool(count == before.stretches[table][i][0])

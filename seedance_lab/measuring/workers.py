@@ -168,7 +168,7 @@ class Workers(Executor):
             if self._killed:
                 process.kill()
         with contextlib.suppress(OSError):  # it died at once: the call will tell
-            worker.write(_ends(process)[0], pickle.dumps([path or os.getcwd() for path in sys.path]))  # noqa: PTH109
+            worker.write(_ends(process)[0], pickle.dumps([path or os.getcwd() for path in sys.path]))  # noqa: PTH109  # as text
         return process
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:

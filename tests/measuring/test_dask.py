@@ -54,7 +54,7 @@ def test_a_cluster_measures_a_study_and_it_is_kept(client: Client, tmp_path: Pat
         import os
         import time
 
-        open(f"{where}/{os.getpid()}", "w").close()  # noqa: PTH123
+        open(f"{where}/{os.getpid()}", "w").close()  # noqa: PTH123  # works in a worker too
         time.sleep(0.02)
         return float(luma[48, 64])  # type: ignore[index]
 
