@@ -52,7 +52,7 @@ LAYERS = [
     ["run"],
     ["study"],
     ["tables", "view"],
-    ["cli", "cli_study"],
+    ["cli", "cli_serve", "cli_study"],
 ]
 """Lowest first; a package is named once and checked inside for cycles."""
 
