@@ -39,7 +39,7 @@ from seedance_lab.endpoints import ratio_value
 from seedance_lab.local.render import Job as Drawing
 from seedance_lab.local.render import render
 from seedance_lab.measuring import jobs
-from seedance_lab.measuring.catalog import BUILT_IN, PARTS, STANDARD
+from seedance_lab.measuring.catalog import FULL, PARTS, STANDARD
 from seedance_lab.measuring.workers import Workers, n_cores
 from seedance_lab.request import Request
 
@@ -132,7 +132,7 @@ def rows_of(clip: Clip) -> dict[str, Callable[[], object]]:
     rows: dict[str, Callable[[], object]] = {
         "decode alone": lambda: decoded(clip.path),
         f"standard ({len(STANDARD)} measures)": lambda: jobs.take(jobs.Job(clip)),
-        f"full ({len(BUILT_IN)} measures)": lambda: jobs.take(jobs.Job(clip, frozenset(BUILT_IN))),
+        f"full ({len(FULL)} measures)": lambda: jobs.take(jobs.Job(clip, frozenset(FULL))),
     }
     for part in PARTS:
         names = frozenset(m.name for m in part.measures) & STANDARD
@@ -251,7 +251,7 @@ def memory(clip: Clip, console: Console) -> None:
         told: dict[str, Any] = {"at start": who.submit(peak_mb).result()}
         who.submit(jobs.take, jobs.Job(clip)).result()
         told["standard"] = who.submit(peak_mb).result()
-        who.submit(jobs.take, jobs.Job(clip, frozenset(BUILT_IN))).result()
+        who.submit(jobs.take, jobs.Job(clip, frozenset(FULL))).result()
         told["full"] = who.submit(peak_mb).result()
     said = ", ".join(f"{name} {value:.0f} MB" for name, value in told.items())
     console.print(f"Most memory of a worker, {clip.path.stem}: {said}; wanted at most {MOST_MB} MB.\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from seedance_lab.measuring import conformance, events, faithful, motion, picture, steadiness
+from seedance_lab.measuring import conformance, events, faithful, learned, motion, picture, steadiness
 from seedance_lab.measuring.parts import Part
 from seedance_lab.measuring.spec import Measure
 
@@ -13,11 +13,15 @@ PARTS: tuple[Part, ...] = (
     Part(steadiness.MEASURES, steadiness.Collector),
     Part(events.MEASURES, events.Collector),
     Part(picture.MEASURES, picture.Collector),
+    Part(learned.MEASURES, learned.Collector),
 )
 """In the order of the columns."""
 
 BUILT_IN: dict[str, Measure] = {measure.name: measure for part in PARTS for measure in part.measures}
-"""Every measure of this package that needs nothing but the file and what was asked for, by name."""
+"""Every measure of this package, by name."""
 
 STANDARD: frozenset[str] = frozenset(m.name for m in BUILT_IN.values() if m.tier == "standard")
 """What is on by default."""
+
+FULL: frozenset[str] = frozenset(m.name for m in BUILT_IN.values() if m.tier != "extra")
+"""What needs no extra package."""

@@ -155,13 +155,13 @@ class Collector:
     def see(self, frame: Frame) -> None:
         """One more frame."""
         if frame.index == 0 and self._keeps["first"] and self._asked.image:
-            self._kept["first"] = _copied(frame)
+            self._kept["first"] = copied(frame)
             # On a thread of its own: the rest of the clip is decoded meanwhile.
             thread = ThreadPoolExecutor(1, thread_name_prefix="seedance_lab measuring")
             self._first = thread.submit(self._end, _ENDS[0], self._asked.image)
             thread.shutdown(wait=False)
         if frame.index >= self._video.n_frames - 1 and self._keeps["last"] and self._asked.end_image:
-            self._kept["last"] = _copied(frame)
+            self._kept["last"] = copied(frame)
 
     def found(self) -> Found:
         """The values."""
@@ -318,8 +318,8 @@ def fitted(picture: Picture, width: int, height: int, ratio: float, *, bt601: bo
     return Planes(flat[:height], u, v)
 
 
-def _copied(frame: Frame) -> Planes:
-    """The frame, without the last line of an odd side."""
+def copied(frame: Frame) -> Planes:
+    """The frame to keep, without the last line of an odd side."""
     height, width = (side // 2 for side in frame.luma.shape)
     return Planes(
         frame.luma[: 2 * height, : 2 * width].copy(),

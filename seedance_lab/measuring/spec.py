@@ -13,7 +13,7 @@ from seedance_lab.errors import MeasureError, near
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 
-Tier = Literal["standard", "full"]
+Tier = Literal["standard", "full", "extra"]
 Group = Literal["conformance", "faithfulness", "motion", "steadiness", "picture", "yours"]
 
 
@@ -29,7 +29,7 @@ class Measure:
         doc: Its definition, in one line.
         source: Whose definition it is, and what it was held against.
         group: What it is about.
-        tier: `standard` is on by default, `full` is asked for.
+        tier: `standard` is on by default, `full` is asked for, `extra` is asked for by name and needs more packages.
         version: Counts up when the same file would give another number.
         of_request: Whether it depends on what was asked for, not on the file alone.
     """

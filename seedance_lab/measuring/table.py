@@ -25,7 +25,8 @@ def measures() -> pd.DataFrame:
     Returns:
         One row a measure: `name` (the column of a frame and the metric of an MLflow run), `unit` (empty for ratios
         and counts), `low` and `high` (ends of its range, missing where there is none), `better` (`more`, `less` or
-        empty), `tier` (`standard` is on by default, `full` is asked for), `group`, `definition`, `source` (whose
+        empty), `tier` (`standard` is on by default, `full` is asked for, `extra` is asked for by name
+        and needs more packages), `group`, `definition`, `source` (whose
         definition it is, and what it was held against), `version`.
     """
     import pandas as pd

@@ -17,7 +17,7 @@ from seedance_lab.errors import LabError, MeasureError
 from seedance_lab.folder import StudyFolder
 from seedance_lab.measuring import custom, jobs, table
 from seedance_lab.measuring.asked import Asked
-from seedance_lab.measuring.catalog import STANDARD
+from seedance_lab.measuring.catalog import FULL, STANDARD
 from seedance_lab.measuring.jobs import Job
 from seedance_lab.measuring.spec import named
 from seedance_lab.measuring.store import NOTHING, Entry, Store, Taken
@@ -117,13 +117,12 @@ def wanted(only: str | Iterable[str] | None, *, full: bool) -> frozenset[str]:
     Raises:
         MeasureError: One is not known, or none was named.
     """
-    known = custom.known()
     if only is not None:
-        chosen = named([only] if isinstance(only, str) else only, known)
+        chosen = named([only] if isinstance(only, str) else only, custom.known())
         if not chosen:
             raise MeasureError("only=[] names no measure. Leave it out for the standard ones.")
         return chosen
-    return frozenset(known) if full else STANDARD | custom.OWN.keys()
+    return (FULL if full else STANDARD) | custom.OWN.keys()
 
 
 def _clips(given: object) -> tuple[StudyFolder | None, list[Clip]]:

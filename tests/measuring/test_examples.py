@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from seedance_lab.measuring.catalog import BUILT_IN
+from seedance_lab.measuring.catalog import BUILT_IN, FULL
 from seedance_lab.measuring.spec import Found
 from tests.conftest import REPO
 from tests.measuring.examples import EXAMPLES, SAME, Plant, asked, film
@@ -24,7 +24,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Found]:
     def of(text: str) -> Found:
         plant = plants[text]
         path = film(folder / f"{len(list(folder.iterdir()))}.mp4", plant)
-        return measured(path, *BUILT_IN, asked=asked(plant))
+        return measured(path, *FULL, asked=asked(plant))
 
     return of
 
@@ -33,7 +33,7 @@ plants: dict[str, Plant] = {repr(plant): plant for three in EXAMPLES.values() fo
 
 
 def test_every_measure_has_an_example() -> None:
-    assert set(EXAMPLES) | set(SAME) == set(BUILT_IN)
+    assert set(EXAMPLES) | set(SAME) == set(FULL)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

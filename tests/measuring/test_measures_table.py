@@ -47,7 +47,7 @@ def test_every_measure_is_told_whole() -> None:
     assert df["name"].is_unique
     assert (df["definition"].str.len() > 10).all()
     assert set(df["better"]) <= {"more", "less", ""}
-    assert set(df["tier"]) <= {"standard", "full"}
+    assert set(df["tier"]) <= {"standard", "full", "extra"}
     assert not (df["low"] >= df["high"]).any()
     assert not set(df["name"]) & columns.NAMES
 
