@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import resource
 import statistics
 import subprocess
@@ -20,21 +21,26 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import filling
 import httpx
 import pandas as pd
+import psutil
 from journal import write
 from rich.console import Console
 from rich.table import Table
 
 from seedance_lab import journal
 from seedance_lab.columns import COLUMNS
+from seedance_lab.folder import StudyFolder
 from seedance_lab.frames import frame
 from seedance_lab.loading import load
+from seedance_lab.measuring.catalog import BUILT_IN, STANDARD
+from seedance_lab.measuring.store import Store, Taken
+from seedance_lab.measuring.table import as_columns
 from seedance_lab.record import fold
 
 THEIRS, CLIENT, REST, SQL = (
@@ -51,6 +57,13 @@ class Reading(NamedTuple):
     seconds: float
     peak_mb: float
     df: pd.DataFrame
+
+
+class Server(NamedTuple):
+    """Where it answers, and the process that all of its workers are under."""
+
+    url: str
+    pid: int
 
 
 def read(way: str, uri: str, out: Path) -> None:
@@ -110,7 +123,7 @@ def check_same(ours: pd.DataFrame, theirs: pd.DataFrame) -> None:
 
 
 @contextmanager
-def served(uri: str, folder: Path) -> Iterator[str]:
+def served(uri: str, folder: Path) -> Iterator[Server]:
     """`mlflow server`, as it comes."""
     port = 5000 + os.getpid() % 3000
     log = (folder / "server.log").open("w")
@@ -133,11 +146,31 @@ def served(uri: str, folder: Path) -> Iterator[str]:
         for _ in range(16):  # each worker of it opens the store at its first call
             body = {"experiment_ids": ["1"], "max_results": 1}
             httpx.post(f"{url}/api/2.0/mlflow/runs/search", json=body, timeout=120)
-        yield url
+        settle(server.pid)
+        yield Server(url, server.pid)
     finally:
         os.killpg(server.pid, 15)
         server.wait()
         log.close()
+
+
+def cpu_s(pid: int) -> dict[int, float]:
+    """Seconds of CPU of a process and all under it, by process."""
+    found = {}
+    for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            found[process.pid] = sum(process.cpu_times()[:2])
+    return found
+
+
+def settle(pid: int) -> None:
+    """Wait until it has no work of its own: `mlflow server` starts its job workers by and by, for 20 s of CPU."""
+    time.sleep(5)
+    for _ in range(60):
+        before = cpu_s(pid)
+        time.sleep(2)
+        if sum(cpu_s(pid).values()) - sum(before.values()) < 0.1:
+            return
 
 
 def compare(title: str, ways: list[str], uri: str, folder: Path, rounds: int) -> Table:
@@ -185,22 +218,46 @@ def again(path: Path, n: int) -> Table:
     return table
 
 
-def own(folder: Path, n: int) -> Table:
-    """The study's own frame, which needs no MLflow."""
+def own(folder: Path, n: int, *, measured: bool) -> Table:
+    """The study's own frame, which needs no MLflow; with the standard measures of every clip, or with none."""
     write(folder, 4 * n)
-    took: dict[str, list[float]] = {"journal read and folded": [], "frame made": []}
-    for _ in range(3):
+    if measured:
+        measure(folder)
+    steps = ["journal read and folded", *(["measures read"] if measured else []), "frame made"]
+    took: dict[str, list[float]] = {name: [] for name in [*steps, "together: study.frame()"]}
+    StudyFolder(folder).frame()  # imports pandas' parts
+    for _ in range(5):
         began = time.perf_counter()
         records = fold(journal.read(folder / "journal.jsonl"))
         folded = time.perf_counter()
-        frame(records, folder)
-        took["journal read and folded"].append(folded - began)
-        took["frame made"].append(time.perf_counter() - folded)
-    table = Table("", "seconds", title=f"study.frame(), {n:,} requests")
-    for name, seconds in took.items():
-        table.add_row(name, f"{statistics.median(seconds):.2f}")
-    table.add_row("together", f"{sum(statistics.median(s) for s in took.values()):.2f}")
+        told = as_columns(Store(folder), records) if measured else {}
+        known = time.perf_counter()
+        frame(records, folder, extra=told)
+        ended = time.perf_counter()
+        StudyFolder(folder).frame()
+        spent = [folded - began, *([known - folded] if measured else []), ended - known]
+        for name, seconds in zip(took, [*spent, time.perf_counter() - ended], strict=True):
+            took[name].append(seconds)
+    measures = f" with {len(STANDARD)} measures" if measured else ""
+    table = Table("", "seconds", title=f"study.frame(), {n:,} requests{measures}")
+    for name, readings in took.items():
+        table.add_row(name, f"{statistics.median(readings):.2f}")
     return table
+
+
+def measure(folder: Path) -> None:
+    """Write down that each clip was measured; the journal says of all of them that their bytes are the same."""
+    store, rng = Store(folder), random.Random(1)
+    missing = {name: "no end image was sent" for name in STANDARD if name.startswith("last_")}
+    versions = {name: str(BUILT_IN[name].version) for name in STANDARD}
+    of_request = frozenset(name for name in STANDARD if BUILT_IN[name].of_request)
+    path = folder / "journal.jsonl"
+    head, *tails = path.read_text().split(f'"{"0" * 64}"')
+    path.write_text(head + "".join(f'"{n:064x}"{tail}' for n, tail in enumerate(tails)))
+    for n, key in enumerate(fold(journal.read(path))):
+        values = {name: 100 * rng.random() for name in versions if name not in missing}
+        taken = Taken(values, missing, {}, versions, of_request)
+        store.add(taken, sha256=f"{n:064x}", key=key, asked=f"{n:032x}")
 
 
 def main() -> None:
@@ -230,12 +287,13 @@ def main() -> None:
                 compare(title, [THEIRS, CLIENT, SQL], f"sqlite:///{stores[n]}", folder, options.rounds)
             )
         for n in options.over_http:
-            with served(f"sqlite:///{stores[n]}", stores[n].parent) as url:
+            with served(f"sqlite:///{stores[n]}", stores[n].parent) as server:
                 title = f"{n:,} runs over HTTP"
-                console.print(compare(title, [THEIRS, REST], url, stores[n].parent, options.rounds))
+                console.print(compare(title, [THEIRS, REST], server.url, stores[n].parent, options.rounds))
         for n in options.sizes[-1:]:
             console.print(again(stores[n], n))
-        console.print(own(Path(home), 10_000))
+        for measured in (False, True):
+            console.print(own(Path(home), 10_000, measured=measured))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What measuring a clip costs: beside decoding alone, beside FFmpeg's filters, by worker, and in memory.
 
-    python benchmarks/measuring.py                          # everything; about 6 minutes on 2 cores
+    python benchmarks/measuring.py                          # everything; about 10 minutes on 2 cores
     python benchmarks/measuring.py --rounds 3 --clips 40    # quicker
     python benchmarks/measuring.py --only throughput
 
@@ -9,6 +9,9 @@ film grain at 5 Mb/s, which takes twice as long to decode. One decoding pass: ea
 in turn, in a process of its own that was warmed up, so that a noisy machine disturbs them alike; `ratio` is the median
 over the rounds of a row's time by that of decoding alone (PyAV, threads AUTO, frames thrown away). OpenCV has one
 thread a core, as in `measure` for a single file. FFmpeg's filters run in process, in PyAV's filter graph.
+
+Live: the same sweep on the embedded engine, measured as it goes and not, in turn. It is the hard case: the engine draws
+on the cores that measure; a real service draws elsewhere.
 
 Throughput: that many 720p clips through worker processes, once with one worker that may use one core only, once with a
 worker for each core. Memory: the most that a worker ever held, by the operating system, with a 1080p 12 s clip.
@@ -34,6 +37,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+import seedance_lab as lab
 from seedance_lab.clip import Clip
 from seedance_lab.endpoints import ratio_value
 from seedance_lab.local.render import Job as Drawing
@@ -257,6 +261,54 @@ def memory(clip: Clip, console: Console) -> None:
     console.print(f"Most memory of a worker, {clip.path.stem}: {said}; wanted at most {MOST_MB} MB.\n")
 
 
+# ── live ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Ran(NamedTuple):
+    """Seconds of a run until its last clip was there, and until it was over, its last measures included."""
+
+    last_clip: float
+    over: float
+
+
+def ran(n: int, *, live: bool) -> Ran:
+    """A sweep of that many clips of 480p, 5 s, on the embedded engine; every one must be there, and measured."""
+    plan = lab.sweep(image=PICTURE, prompt=PROMPT, resolution="480p", duration=5, seed=range(n))
+    with tempfile.TemporaryDirectory() as home:
+        study = lab.Study(Path(home) / "study", track=False, measure=live)
+        began = time.perf_counter()
+        study.run(plan, progress=False)
+        over = time.perf_counter() - began
+        told = study.records().values()
+        if live and study.frame()["mean_luma"].isna().any():
+            raise RuntimeError("not every clip was measured")
+    sent, saved = [r.sent_at for r in told if r.sent_at], [r.saved_at for r in told if r.saved_at]
+    if len(saved) < n:
+        raise RuntimeError("not every clip was made")
+    return Ran((max(saved) - min(sent)).total_seconds(), over)
+
+
+def live_cost(n: int, rounds: int, console: Console) -> None:
+    """With live measuring and without, in turn, each first in every other round."""
+    ran(1, live=True)
+    taken: dict[bool, list[Ran]] = {False: [], True: []}
+    for i in range(rounds):
+        for live in (False, True) if i % 2 else (True, False):
+            taken[live].append(ran(n, live=live))
+    table = Table(title=f"A run of {n} clips of 480p 5 s, embedded engine, median of {rounds}", box=None)
+    for name in ("", "last clip s", "over s"):
+        table.add_column(name, justify="left" if not name else "right")
+    for live, name in ((False, "clips alone"), (True, "measured live")):
+        last, over = (statistics.median(column) for column in zip(*taken[live], strict=True))
+        table.add_row(name, f"{last:.2f}", f"{over:.2f}")
+    console.print(table)
+    for what, i in (("last clip", 0), ("over", 1)):
+        ratios = sorted(on[i] / off[i] for on, off in zip(taken[True], taken[False], strict=True))
+        told = ", ".join(f"{r:.2f}" for r in ratios)
+        console.print(f"{what}: × {statistics.median(ratios):.2f} with live measuring (rounds: {told})")
+    console.print()
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(
@@ -265,7 +317,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--clips", type=int, default=200, help="for the throughput")
     parser.add_argument("--throughput-rounds", type=int, default=1)
-    parser.add_argument("--only", choices=["pass", "throughput", "memory"])
+    parser.add_argument("--only", choices=["pass", "live", "throughput", "memory"])
+    parser.add_argument("--live-clips", type=int, default=16, help="of each run")
     args = parser.parse_args()
     console = Console(width=110)
     with tempfile.TemporaryDirectory(prefix="seedance_lab-measuring-") as name:
@@ -273,6 +326,8 @@ def main() -> None:
         if args.only in {None, "pass"}:
             clips = [made(folder, r, 5) for r in RESOLUTIONS]
             by_measure_cost([*clips, grained(clips[1], 5_000_000)], args.rounds, console)
+        if args.only in {None, "live"}:
+            live_cost(args.live_clips, args.rounds, console)
         if args.only in {None, "throughput"}:
             some = [made(folder, "720p", 5, seed) for seed in range(2, 10)]
             throughput([some[i % len(some)] for i in range(args.clips)], args.throughput_rounds, console)

@@ -13,11 +13,14 @@ what agrees).
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from seedance_lab.measuring.flow import Field, Grid, Pair, size
+
+Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 _ROUNDS = 4
 _TRIES = 80
@@ -94,8 +97,7 @@ def slack_of(mu: Field, mv: Field, pixel: float) -> Field:
 def _most_agreed(x: Field, y: Field, u: Field, v: Field, trust: Field, pixel: float) -> Similarity:
     """Of the similarities through many pairs of points, and of none at all, the one that most points agree with."""
     n = x.size
-    rng = np.random.default_rng(0)
-    i, j = rng.integers(0, n, _TRIES), rng.integers(0, n, _TRIES)
+    i, j = _tries(n)
     dx, dy, du, dv = x[i] - x[j], y[i] - y[j], u[i] - u[j], v[i] - v[j]
     length = dx * dx + dy * dy
     far = length > 0.04
@@ -109,6 +111,13 @@ def _most_agreed(x: Field, y: Field, u: Field, v: Field, trust: Field, pixel: fl
     score = agree @ trust[few]
     score[0] *= _REST
     return Similarity(*map(float, models[int(np.argmax(score))]))
+
+
+@functools.lru_cache(maxsize=8)
+def _tries(n: int) -> tuple[Ints, Ints]:
+    """Pairs of points, always the same ones."""
+    rng = np.random.default_rng(0)
+    return rng.integers(0, n, _TRIES), rng.integers(0, n, _TRIES)
 
 
 def _least_squares(x: Field, y: Field, u: Field, v: Field, weight: Field) -> Similarity:

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from seedance_lab.measuring.asked import Asked
-from seedance_lab.measuring.decode import Frame, Video
-from seedance_lab.measuring.spec import Bytes, Floats, Found, Measure
+from seedance_lab.measuring.decode import Frame, Planes, Video, difference
+from seedance_lab.measuring.spec import Floats, Found, Measure
 
 STILL_LEVELS = 0.256
 """Two frames that differ by no more than this, as the mean over all samples, are one picture: 0.001 of 256 levels.
@@ -113,49 +113,29 @@ def cut_scores(differences: Floats) -> Floats:
     return np.asarray(np.minimum(share, np.abs(np.diff(share, prepend=0.0))), np.float64)
 
 
-def mean(plane: Bytes) -> float:
-    """Of the samples: three times as fast as `cv2.mean`."""
-    return float(cv2.norm(plane, cv2.NORM_L1)) / plane.size
+def is_black(frame: Frame) -> bool:
+    """Whether a frame is black."""
+    bright = (1 - BLACK_SHARE) * 255 + BLACK_SHARE * BLACK_LEVEL
+    if frame.mean_luma > bright:
+        return False
+    dark = cv2.compare(frame.luma, BLACK_LEVEL, cv2.CMP_LE)
+    return cv2.countNonZero(dark) >= BLACK_SHARE * frame.luma.size
 
 
-def is_black(luma: Bytes) -> bool:
-    """Whether a frame is black.
+def are_one_picture(a: Planes, b: Planes, luma: float) -> bool:
+    """Whether two frames differ by no more than `STILL_LEVELS`.
 
     Args:
-        luma: Shape (h, w), uint8, limited range.
+        a: One of them.
+        b: The other.
+        luma: Their mean |ΔY|, in levels: mostly it is enough to say that they are two.
     """
-    bright = (1 - BLACK_SHARE) * 255 + BLACK_SHARE * BLACK_LEVEL
-    if mean(luma) > bright:
+    n = a.luma.size + a.u.size + a.v.size
+    total = luma * a.luma.size
+    if total / n > STILL_LEVELS:
         return False
-    return cv2.countNonZero(cv2.compare(luma, BLACK_LEVEL, cv2.CMP_LE)) >= BLACK_SHARE * luma.size
-
-
-class Planes:
-    """A copy of a frame's samples, in memory that is used again."""
-
-    def __init__(self, frame: Frame) -> None:
-        self._planes = (frame.luma.copy(), frame.u.copy(), frame.v.copy())
-        self._n = sum(plane.size for plane in self._planes)
-
-    def take(self, frame: Frame) -> None:
-        """Forget the frame before and copy this one."""
-        for mine, its in zip(self._planes, (frame.luma, frame.u, frame.v), strict=True):
-            np.copyto(mine, its)
-
-    def luma_difference(self, frame: Frame) -> float:
-        """Mean |ΔY| from this frame, in levels."""
-        return float(cv2.norm(self._planes[0], frame.luma, cv2.NORM_L1)) / frame.luma.size
-
-    def difference(self, frame: Frame, luma: float) -> float:
-        """Mean absolute difference over all samples of the three planes, in levels.
-
-        Args:
-            frame: Another frame.
-            luma: Its `luma_difference`.
-        """
-        u = cv2.norm(self._planes[1], frame.u, cv2.NORM_L1)
-        v = cv2.norm(self._planes[2], frame.v, cv2.NORM_L1)
-        return float(luma * frame.luma.size + u + v) / self._n
+    total += sum(cv2.norm(x, y, cv2.NORM_L1) for x, y in ((a.u, b.u), (a.v, b.v)))
+    return total / n <= STILL_LEVELS
 
 
 class Collector:
@@ -172,34 +152,29 @@ class Collector:
         self._times: list[float] = []
         self._differences: list[float] = []
         self._n_held = self._n_black = 0
-        self._before: Planes | None = None
         self._start: Planes | None = None
-        """Of the picture that stands; None while it is the frame before, which spares a second copy."""
+        """Of the picture that stands; None while it is the frame before."""
         self._start_time = 0.0
         self._spans: list[float] = []
 
     def see(self, frame: Frame) -> None:
         """One more frame."""
         self._times.append(frame.time)
-        self._n_black += is_black(frame.luma)
-        if self._before is None:
-            self._before = Planes(frame)
+        self._n_black += is_black(frame)
+        if frame.before is None:
             return
-        luma = self._before.luma_difference(frame)
-        self._differences.append(luma)
-        held = self._before.difference(frame, luma) <= STILL_LEVELS
+        self._differences.append(frame.luma_change)
+        held = are_one_picture(frame.before, frame.planes, frame.luma_change)
         self._n_held += held
-        if self._start is None:
-            stands = held
-        else:
-            stands = self._start.difference(frame, self._start.luma_difference(frame)) <= STILL_LEVELS
-        if stands and self._start is None:
-            self._start, self._before = self._before, Planes(frame)
-            return
+        stands = held
+        if self._start is not None:
+            luma = difference(self._start.luma, frame.luma)
+            stands = are_one_picture(self._start, frame.planes, luma)
+        elif held:
+            self._start = frame.before
         if not stands:
             self._end_span(frame.time)
             self._start = None
-        self._before.take(frame)
 
     def _end_span(self, time: float) -> None:
         self._spans.append(time - self._start_time)

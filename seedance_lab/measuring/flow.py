@@ -133,6 +133,10 @@ class Matcher:
     def _field(self, guess: Motion) -> Field:
         """The guess at every pixel, in pixels."""
         a, b, c, d = (np.float32(value) for value in guess)
+        if not (a or b):
+            field = np.empty((self.height, self.width, 2), np.float32)
+            field[...] = c / np.float32(self.grid.pixel), d / np.float32(self.grid.pixel)
+            return field
         x, y = self._x - np.float32(self.width / 2 - 0.5), self._y - np.float32(self.height / 2 - 0.5)
         c, d = c / np.float32(self.grid.pixel), d / np.float32(self.grid.pixel)
         return np.stack([a * x - b * y + c, b * x + a * y + d], axis=2)

@@ -14,7 +14,7 @@ class Collector(Protocol):
     """Looks at every frame once, then says what it found."""
 
     def see(self, frame: Frame) -> None:
-        """One more frame, in the order of showing; its planes are gone afterwards."""
+        """One more frame, in the order of showing; who keeps it keeps its samples in memory."""
 
     def found(self) -> Found:
         """A value, or the reason why there is none, for each measure of its module that was wanted."""

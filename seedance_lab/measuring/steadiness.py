@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 
 from seedance_lab.measuring.asked import Asked
-from seedance_lab.measuring.decode import Frame, Video
-from seedance_lab.measuring.events import CUT_SCORE, ONE_FRAME, cut_scores, mean
+from seedance_lab.measuring.decode import Frame, Video, mean
+from seedance_lab.measuring.events import CUT_SCORE, ONE_FRAME, cut_scores
 from seedance_lab.measuring.flicker import Flickering
 from seedance_lab.measuring.loop import Ends
-from seedance_lab.measuring.spec import Bytes, Floats, Found, Measure
+from seedance_lab.measuring.spec import Floats, Found, Measure
 
 _STANDS_STILL = 0.05
 """Mean |ΔY| in levels below which nothing is left to be uneven."""
@@ -120,7 +120,7 @@ MEASURES = (
 
 
 class Collector:
-    """Keeps one frame of luma, two small ones and a few numbers a frame.
+    """Keeps three small frames and a few numbers a frame.
 
     Args:
         video: The file.
@@ -134,23 +134,16 @@ class Collector:
         """Time and mean Y, Cb, Cr of each frame."""
         self._steps: list[tuple[float, float]] = []
         """Mean |ΔY| and TI of each frame after the first."""
-        self._luma: Bytes | None = None
         self._flickering = Flickering(video) if "vb_temporal_flickering" in wanted else None
         self._ends = Ends(video) if {"loop_ssim", "loop_jump"} & wanted else None
 
     def see(self, frame: Frame) -> None:
         """One more frame."""
-        y, cb, cr = (mean(plane) for plane in (frame.luma, frame.u, frame.v))
-        if self._luma is None:
-            self._luma = frame.luma.copy()
-        else:
-            n = frame.luma.size
-            absolute = cv2.norm(self._luma, frame.luma, cv2.NORM_L1) / n
-            squares = cv2.norm(self._luma, frame.luma, cv2.NORM_L2SQR) / n
-            spread = max(0.0, squares - (y - self._rows[-1][1]) ** 2) ** 0.5
-            self._steps.append((absolute, spread * _MEASURED_LUMA))
-            np.copyto(self._luma, frame.luma)
-        self._rows.append((frame.time, y, cb, cr))
+        if frame.before is not None:
+            squares = cv2.norm(frame.before.luma, frame.luma, cv2.NORM_L2SQR) / frame.luma.size
+            spread = max(0.0, squares - (frame.mean_luma - self._rows[-1][1]) ** 2) ** 0.5
+            self._steps.append((frame.luma_change, spread * _MEASURED_LUMA))
+        self._rows.append((frame.time, frame.mean_luma, mean(frame.u), mean(frame.v)))
         if self._flickering is not None:
             self._flickering.see(frame)
         if self._ends is not None:

@@ -14,7 +14,7 @@ in `failed` may go better another time, and is tried again.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +41,25 @@ class Entry(NamedTuple):
     failed: bool = False
 
 
+class Line(NamedTuple):
+    """A line of the file about some bytes; of each name, in one of the first three.
+
+    Attributes:
+        values: By measure.
+        missing, failed: Why there is no value, by measure; what failed may go better another time.
+        versions: Those that are not 1.
+    """
+
+    values: Mapping[str, float]
+    missing: Mapping[str, str]
+    failed: Mapping[str, str]
+    versions: Mapping[str, str]
+
+    def version(self, name: str) -> str:
+        """Of a measure, when it was taken."""
+        return str(self.versions.get(name, "1"))
+
+
 class Taken(NamedTuple):
     """What one file gave. Crosses from a worker to whoever asked.
 
@@ -60,12 +79,10 @@ class Taken(NamedTuple):
 
     def entries(self) -> dict[str, Entry]:
         """The same, measure by measure."""
-        told = {name: Entry(self.versions[name], value) for name, value in self.values.items()}
-        told |= {name: Entry(self.versions[name], None, why) for name, why in self.missing.items()}
-        told |= {name: Entry(self.versions[name], None, why, True) for name, why in self.failed.items()}
-        return told
+        return dict(_entries(Line(self.values, self.missing, self.failed, self.versions)))
 
 
+_NOTHING: dict[str, Any] = {}
 NOTHING = Taken({}, {}, {}, {}, frozenset())
 
 
@@ -81,8 +98,9 @@ class Store:
         self._forget()
 
     def _forget(self) -> None:
-        self._of_file: dict[str, dict[str, Entry]] = {}
-        self._of_asked: dict[tuple[str, str], dict[str, Entry]] = {}
+        # Lines as they stand: ten thousand clips have half a million values, and few are asked for one by one.
+        self._of_file: dict[str, list[Line]] = {}
+        self._of_asked: dict[tuple[str, str], list[Line]] = {}
         self._last: dict[tuple[str, str], tuple[str, str]] = {}
         self._state: tuple[int, int, int] | None = None
         self._read_to = 0
@@ -90,11 +108,19 @@ class Store:
     def of(self, sha256: str, asked: str) -> dict[str, Entry]:
         """What is known of these bytes, held against what was asked for (`Asked.digest`)."""
         self._read()
-        return {**self._of_file.get(sha256, {}), **self._of_asked.get((sha256, asked), {})}
+        return {name: entry for line in self._lines(sha256, asked) for name, entry in _entries(line)}
 
     def of_key(self, key: str, saved: str) -> dict[str, Entry]:
         """What is known of a request's clip, by its key and its checksum in the journal."""
         return self.of(*self.last(key, saved))
+
+    def lines_of_keys(self, keys: Iterable[tuple[str, str]]) -> Iterator[Sequence[Line]]:
+        """The same as it was written, of many: of a clip's lines about one measure the later one holds."""
+        self._read()
+        return (self._lines(*self._last.get(one, (one[1], ""))) for one in keys)
+
+    def _lines(self, sha256: str, asked: str) -> Sequence[Line]:
+        return (*self._of_file.get(sha256, ()), *self._of_asked.get((sha256, asked), ()))
 
     def last(self, key: str, saved: str) -> tuple[str, str]:
         """Which bytes a clip had when it was last measured, and against what they were held."""
@@ -155,19 +181,24 @@ class Store:
         self._read_to += whole
         self._state = state
 
-    def _hear(self, line: bytes) -> None:
+    def _hear(self, raw: bytes) -> None:
         try:
-            told = orjson.loads(line)
+            told = orjson.loads(raw)
             sha256, asked = told["sha256"], told.get("asked")
-            entries = dict(_entries(told))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return
-        if asked is None:
-            self._of_file.setdefault(sha256, {}).update(entries)
-        else:
-            self._of_asked.setdefault((sha256, asked), {}).update(entries)
-            if told.get("key"):
-                self._last[told["key"], told.get("saved", sha256)] = sha256, asked
+            line = _heard(told)
+            if asked is None:
+                self._of_file.setdefault(sha256, []).append(line)
+            else:
+                self._of_asked.setdefault((sha256, asked), []).append(line)
+                if told.get("key"):
+                    self._last[told["key"], told.get("saved", sha256)] = sha256, asked
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+        ):  # a text for a mapping, a list for a name, …
+            pass
 
 
 def _line(taken: Taken, names: frozenset[str]) -> dict[str, Any]:
@@ -181,13 +212,33 @@ def _line(taken: Taken, names: frozenset[str]) -> dict[str, Any]:
     return {name: part for name, part in parts.items() if part}
 
 
-def _entries(told: Mapping[str, Any]) -> Iterator[tuple[str, Entry]]:
-    versions = told.get("versions", {})
-    for name, value in told.get("values", {}).items():
-        yield name, Entry(str(versions.get(name, "1")), float(value))
-    for part in ("missing", "failed"):
-        for name, why in told.get(part, {}).items():
-            yield name, Entry(str(versions.get(name, "1")), None, str(why), part == "failed")
+def _heard(told: Mapping[str, Any]) -> Line:
+    """A line of the file as one of ours.
+
+    Raises:
+        TypeError: A part of it is no mapping, or a value no number.
+        ValueError: A value is a text.
+    """
+    part = told.get
+    line = Line(
+        part("values", _NOTHING),
+        part("missing", _NOTHING),
+        part("failed", _NOTHING),
+        part("versions", _NOTHING),
+    )
+    if {*map(type, line)} != {dict}:
+        raise TypeError("no mapping")
+    if {*map(type, line.values.values())} <= {float}:
+        return line
+    return line._replace(values={name: float(value) for name, value in line.values.items()})
+
+
+def _entries(line: Line) -> Iterator[tuple[str, Entry]]:
+    for name, value in line.values.items():
+        yield name, Entry(line.version(name), value)
+    for part, is_failed in ((line.missing, False), (line.failed, True)):
+        for name, why in part.items():
+            yield name, Entry(line.version(name), None, str(why), is_failed)
 
 
 def names_of(entries: Iterable[Mapping[str, Entry]]) -> list[str]:

@@ -7,7 +7,6 @@ import itertools
 import subprocess
 import weakref
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -429,12 +428,13 @@ def test_no_clip_is_ever_held_whole(tmp_path: Path) -> None:
             assert sum(ref() is not None for ref in alive) <= 2
 
 
-def test_small_is_the_mean_of_whole_blocks(tmp_path: Path) -> None:
-    """Whole numbers of pixels, the rest at the right and the bottom left out."""
+@pytest.mark.parametrize(("k", "within"), [(1, 0), (2, 0.5), (3, 0.5), (4, 1), (6, 1)])
+def test_small_is_the_mean_of_whole_blocks(k: int, within: float) -> None:
+    """Whole numbers of pixels, the rest at the right and the bottom left out; rounded once, or once a halving."""
     rng = np.random.default_rng(0)
-    luma = rng.integers(16, 235, (361, 642)).astype(np.uint8)
+    luma = rng.integers(16, 235, (180 * k + k // 2, 320 * k + k - 1)).astype(np.uint8)
     half = np.full((181, 321), 128, np.uint8)
-    frame = decode.Frame(0, 0.0, (luma, half, half), 2)
-    expected = luma[:360].reshape(180, 2, 321, 2).mean((1, 3))
-    assert np.abs(frame.small - expected).max() <= 0.5
-    assert Fraction(frame.small.shape[0]) == 180
+    frame = decode.Frame(0, 0.0, decode.Planes(luma, half, half), k)
+    expected = luma[: 180 * k, : 320 * k].reshape(180, k, 320, k).mean((1, 3))
+    assert frame.small.shape == expected.shape
+    assert np.abs(frame.small - expected).max() <= within

@@ -31,7 +31,8 @@ def frame_of(picture: Bytes, index: int = 0, time: float = 0.0) -> Frame:
     luma = cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) if picture.ndim == 3 else picture
     short = min(luma.shape)
     empty = np.zeros((luma.shape[0] // 2, luma.shape[1] // 2), np.uint8)
-    return Frame(index, time, (luma, empty, empty), max(1, round(short / decode.SMALL_SIDE)))
+    planes = decode.Planes(luma, empty, empty)
+    return Frame(index, time, planes, max(1, round(short / decode.SMALL_SIDE)))
 
 
 def pan(width: int, height: int, steps: list[float]) -> list[Bytes]:

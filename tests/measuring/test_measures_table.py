@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,6 +18,9 @@ from seedance_lab.cli import main
 from seedance_lab.folder import StudyFolder
 from seedance_lab.measuring import custom
 from seedance_lab.measuring.catalog import BUILT_IN
+from seedance_lab.measuring.store import Store, Taken
+from seedance_lab.measuring.table import as_columns
+from seedance_lab.mirror_files import folder_of
 from seedance_lab.study import Study
 from tests.measuring.studies import Filmed, made
 from tests.tracked import Books, fresh_store
@@ -90,6 +96,34 @@ def test_a_measure_that_this_process_does_not_know_keeps_its_column(study: Study
     assert study.frame()["nose"].notna().all()
 
 
+def test_the_columns_are_what_is_known_of_each_clip(study: Study) -> None:
+    """They are read many lines at a time; here lines of all kinds, and several about a clip, are held against
+    what the store says of each clip by itself.
+    """
+    rng = random.Random(6)
+    records, store = study.records(), Store(study.folder)
+    names = ["mean_luma", "contrast", "first_ssim", "nobody_knows_it"]
+    for _ in range(60):
+        key, record = rng.choice(list(records.items()))
+        assert record.clip is not None
+        parts: list[dict[str, Any]] = [{}, {}, {}, {}]
+        for name in rng.sample(names, rng.randrange(len(names) + 1)):
+            part = rng.choice((0, 0, 1, 2))
+            parts[part][name] = "why" if part else rng.random()
+            parts[3][name] = rng.choice(("1", "1", "0"))
+        taken = Taken(*parts, of_request=frozenset(rng.sample(names, 2)))
+        store.add(taken, sha256=record.clip["sha256"], key=key, asked=rng.choice("qr"))
+    made = as_columns(store, records)
+    for row, (key, record) in enumerate(records.items()):
+        assert record.clip is not None
+        entries = store.of_key(key, record.clip["sha256"])
+        for name in names:
+            entry = entries.get(name)
+            is_known = entry and entry.value is not None and custom.version_of(name) in {None, entry.version}
+            value = entry.value if entry and is_known else math.nan
+            assert made[name][row] == pytest.approx(value, abs=0, nan_ok=True)
+
+
 def test_answers_are_given_of_measures(study: Study) -> None:
     study.measure(only=ONLY, progress=False)
     told = study.compare("duration", of="mean_luma")
@@ -132,6 +166,27 @@ def test_measures_that_come_later_complete_the_runs(tmp_path: Path, plan: lab.Pl
         assert run.info.status == "FINISHED"
     again = study.track()
     assert (again.n_written, again.n_there) == (0, 7)
+
+
+def test_measures_that_come_later_are_in_the_table_of_their_pass(tmp_path: Path, plan: lab.Plan) -> None:
+    """The pictures beside it, and a table that lacks nothing, are not written again."""
+    store = fresh_store(tmp_path)
+    made(tmp_path / "study", plan, track=True)
+    study = Study(tmp_path / "study", experiment="harbour")
+    (parent,) = Books(store).parents
+    folder = folder_of(parent.info.artifact_uri)
+    assert folder is not None
+    table, sheet = folder / "results.csv", folder / "contact_sheet.jpg"
+    assert "mean_luma" not in pd.read_csv(table).columns
+    sheet.unlink()
+    measured = study.measure(only=ONLY, progress=False)
+    assert study.track().problems == ()
+    there = pd.read_csv(table).set_index("key").loc[measured["key"]]
+    assert there["mean_luma"].to_numpy() == pytest.approx(measured["mean_luma"].to_numpy())
+    assert not sheet.exists()
+    table.unlink()
+    study.track()
+    assert not table.exists()
 
 
 def test_a_value_of_a_new_version_replaces_the_old_one(tmp_path: Path, plan: lab.Plan) -> None:
