@@ -125,6 +125,9 @@ class Mirror:
         }
         self._look(since=events[0].at, measured=measured)
         steps: deque[Callable[[], None]] = deque()
+        # Before the measures themselves: what is cut off in between is then seen to be missing the next time.
+        for run in self._with_old_tables(told.ends, earlier):
+            steps.append(partial(self._renew, run))
         for found, (record, at) in told.ends.items():
             if record.run in earlier:
                 self._plan_step(steps, self._children.get(found), partial(self.log, record, at))
@@ -132,10 +135,21 @@ class Mirror:
             self._plan_step(steps, self._parents.get(run), partial(self.end, run))
         return steps
 
+    def _with_old_tables(
+        self, ends: Mapping[tuple[str, int], tuple[Record, dt.datetime]], earlier: Mapping[str, Pass]
+    ) -> list[str]:
+        """Passes that are whole and whose table lacks measures which came after it."""
+        late = {record.run for found, (record, _) in ends.items() if self._is_late(self._children.get(found))}
+        return [run for run in earlier if run in late and run in self._parents and self._parents[run].whole]
+
+    @staticmethod
+    def _is_late(known: _Known | None) -> bool:
+        return known is not None and known.whole and bool(known.lacks)
+
     def _plan_step(
         self, steps: deque[Callable[[], None]], known: _Known | None, step: Callable[[], None]
     ) -> None:
-        if known is not None and known.whole and known.lacks:
+        if known is not None and self._is_late(known):
             steps.append(partial(self._complete, known))
         elif known is not None and known.whole:
             self.n_there += 1
@@ -309,6 +323,10 @@ class Mirror:
         """Measures that came after the run was whole. Timed now: of two at one time MLflow keeps the larger."""
         self._batch(known.run_id, params={}, metrics=known.lacks, at=dt.datetime.now(dt.UTC))
         self.n_written += 1
+
+    def _renew(self, run: str) -> None:
+        """The table of a pass, with the measures that came after it."""
+        self._put(self._parents[run], mirror_files.table(self._passes[run], self._folder))
 
     # ── calls ───────────────────────────────────────────────────────────────────────────────────────────
 

@@ -78,20 +78,25 @@ def plan(one: Pass) -> bytes:
 
 def of_pass(one: Pass, study: Path) -> dict[str, bytes | Path]:
     """The table of what a pass touched, a sheet of its posters, and the study's report where there is one."""
-    files: dict[str, bytes | Path] = {}
-    records = one.in_order
-    if records:
-        store = Store(study)
-        measured = measuring.as_columns(store, records) if store.path.exists() else None
-        df = frames.frame(records, study, extra=measured)
-        first = [*one.varying, *_FIRST]
-        files["results.csv"] = _encoded(
-            df[[*first, *(name for name in df.columns if name not in first)]].to_csv(index=False)
-        )
+    files = table(one, study)
+    if records := one.in_order:
         files["contact_sheet.jpg"] = _sheet(one, records, study)
     if (report := study / "report.html").is_file():
         files["report.html"] = report
     return files
+
+
+def table(one: Pass, study: Path) -> dict[str, bytes | Path]:
+    """The table alone, with what is measured by now; nothing where no request came to its end."""
+    records = one.in_order
+    if not records:
+        return {}
+    store = Store(study)
+    measured = measuring.as_columns(store, records) if store.path.exists() else None
+    df = frames.frame(records, study, extra=measured)
+    first = [*one.varying, *_FIRST]
+    df = df[[*first, *(name for name in df.columns if name not in first)]]
+    return {"results.csv": _encoded(df.to_csv(index=False))}
 
 
 def _sheet(one: Pass, records: Mapping[str, Record], study: Path) -> bytes:

@@ -5,7 +5,9 @@ is parsing, and MLflow's message classes would take ten times as long for it as 
 
 A page token says only how many runs to skip, and the server sorts all of them for each page. So what is
 left after a page is asked for by time of start instead, in several parts at once. Pages are small: with
-more of MLflow's objects at a time the server's garbage collector takes as long as its database.
+more of MLflow's objects at a time the server's garbage collector takes as long as its database. And over plain
+HTTP each page has a connection of its own: a worker keeps the connections that it has taken, so that kept ones
+may all be one worker's while the others idle; a new one goes to a worker that is free.
 """
 
 from __future__ import annotations
@@ -54,9 +56,18 @@ def read(uri: str, ids: Sequence[str], asked: str) -> Rows:
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request, verify_rest_response
 
+    # Where there is TLS, connections are dear, and what ends it shares calls out by itself.
+    headers = {"Connection": "close"} if uri.startswith("http:") else {}
+
     def call(body: dict[str, Any]) -> dict[str, Any]:
         answer = http_request(
-            get_default_host_creds(uri), _PATH, "POST", json=body, max_retries=_RETRIES, timeout=CALL_S
+            get_default_host_creds(uri),
+            _PATH,
+            "POST",
+            extra_headers=headers,
+            json=body,
+            max_retries=_RETRIES,
+            timeout=CALL_S,
         )
         if answer.status_code != 200:
             verify_rest_response(answer, _PATH)
