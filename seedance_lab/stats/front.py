@@ -31,6 +31,12 @@ _SPENT_NOTHING = frozenset({"refused", "declined"})
 _OPEN = frozenset({"sending", "declined", "accepted", "finished", "unknown"})
 """Stages that say neither clip nor failure yet."""
 _NAMED = 4
+_PREFERENCE = "preference"
+_JUDGED = {
+    _PREFERENCE: "No clip has votes yet. Vote first, in a live notebook: lab.vote(study, by='prompt')",
+    "stars": "No clip has stars yet. Rate some first: study.rate(clip, stars=4)",
+}
+"""Columns that a frame has once people have judged, and how to get there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -46,8 +52,10 @@ class Pareto:
             - `usd_per_clip_at_most`: the same if all that is unknown was charged at list price;
             - `usd_per_second`: likewise by second of video that came;
             - the time's quantile, such as `p50`, with `p50_low` and `p50_high`, in seconds;
-            - with a quality: `quality` (its mean), `quality_low`, `quality_high`, and `usd_per_preferred`: what was
-              spent by clip that was preferred, where the quality is a share of votes, 0 to 1; else missing;
+            - with a quality: `quality` (its mean), `quality_low`, `quality_high`;
+            - with votes (a column `preference`), or a quality that is a share: `usd_per_preferred`, what was spent by
+              clip that was preferred: a clip counts with the share of its votes in which it was chosen. A measure is no
+              share;
             - `best`: no other setting is as good in everything and better in something;
             - `dominated_by`: the setting that is, if there is one.
         sentence: Which settings are worth their money.
@@ -118,9 +126,9 @@ def pareto(
     Args:
         df: From `Study.frame` or `runs`: every request, failures included. One engine, or `engine` in `by`.
         by: The columns that make a setting; those that vary if not given. Seeds are no settings.
-        quality: A column with numbers: a rating, a share of votes, a measure. More is better, but for a measure of
-            which less is (`seedance_lab.measures`). Without one only
-            cost and time are compared, and the smallest clip wins.
+        quality: A column with numbers: `stars`, `preference` (the share of votes), a measure. More is better, but for
+            a measure of which less is (`seedance_lab.measures`). Without one only cost and time are compared, and
+            the smallest clip wins.
         latency: Which quantile: `p50`, `p90` or `p95`.
         of: Of which time.
         cost: `usd_per_clip`, or `usd_per_second` to hold short and long clips against each other.
@@ -141,11 +149,15 @@ def pareto(
     design.column(df, "stage")
     numbers = {n: design.numeric(df, n) for n in ("cost_usd", "estimate_usd", "seconds", of)}
     if quality is not None:
+        if quality in _JUDGED and (quality not in df.columns or not df[quality].notna().any()):
+            raise LabError(f"{_JUDGED[quality]}, or leave quality out.")
         numbers["quality"] = design.numeric(df, quality)
         if not numbers["quality"][df["stage"] == "saved"].notna().any():
             raise LabError(
-                f"No saved clip has a {quality}. Rate or measure the clips first, or leave quality out."
+                f"No saved clip has a value of {quality!r}. Rate or measure the clips first, or leave quality out."
             )
+    less = quality is not None and measuring.better(quality) == "less"
+    numbers["share"] = _shares(df, numbers.get("quality"), quality).where(df["stage"] == "saved")
     _one_engine(df, names)
     rows = pd.DataFrame(numbers).assign(stage=df["stage"].astype(str), **{f"_{n}": df[n] for n in names})
     if not (rows["stage"] == "saved").any():
@@ -167,14 +179,12 @@ def pareto(
                 **_time(own, of, latency, level),
             }
             | (_quality(own, level) if quality else {})
+            | {"share": own["share"].mean()}
         )
     table = pd.DataFrame(found)
-    less = quality is not None and measuring.better(quality) == "less"
-    if quality and not table["quality"].dropna().empty:
-        share = not less and numbers["quality"].dropna().between(0, 1).all()
-        spent = table["usd_per_clip"] * table["clips"]
-        wins = table["quality"] * table["clips"]
-        table["usd_per_preferred"] = (spent / wins.where(wins > 0)) if share else np.nan
+    if quality or table["share"].notna().any():
+        table["usd_per_preferred"] = table["usd_per_clip"] / table["share"].where(table["share"] > 0)
+    table = table.drop(columns="share")
     table = table.sort_values(cost, kind="stable", na_position="last", ignore_index=True)
     loss = [table["quality"] * (1 if less else -1)] if quality else []
     goals = np.column_stack([table[cost], table[latency], *loss]).astype(float)
@@ -190,6 +200,21 @@ def pareto(
         latency=f"{latency} of {of}",
         quality=quality,
     )
+
+
+def _shares(df: pd.DataFrame, values: pd.Series[float] | None, quality: str | None) -> pd.Series[float]:
+    """How often each clip was preferred, 0 to 1: by votes where there are any, else a quality that is a share.
+
+    A measure is none, though many lie between 0 and 1: nobody preferred anything.
+    """
+    import pandas as pd
+
+    if _PREFERENCE in df.columns and df[_PREFERENCE].notna().any():
+        return design.numeric(df, _PREFERENCE)
+    judged = quality is not None and quality != "stars" and not measuring.better(quality)
+    if values is not None and judged and values.dropna().between(0, 1).all():
+        return values
+    return pd.Series(math.nan, index=df.index)
 
 
 def _settings(df: pd.DataFrame, by: str | Sequence[str] | None) -> list[str]:
@@ -333,11 +358,12 @@ def _notes(
         )
     if quality is None:
         notes.append(
-            "Without a quality the smallest and shortest clips win by their nature: pareto(df, quality='…') weighs "
-            "what they are worth."
+            "Without a quality the smallest and shortest clips win by their nature: pareto(df, quality="
+            f"{_PREFERENCE if rows['share'].notna().any() else '…'!r}) weighs what they are worth."
         )
     elif n := int((table["quality"].isna() & (table["clips"] > 0)).sum()):
-        notes.append(f"{n} settings have no {quality} yet and are not compared.")
+        lacking = "1 setting has" if n == 1 else f"{n} settings have"
+        notes.append(f"{lacking} no {quality} yet and {'is' if n == 1 else 'are'} not compared.")
     if not rows[of][saved].notna().any():
         others = [t for t in TIMES if t != of]
         notes.append(f"No clip has a {of}; try of={others[0]!r}.")

@@ -183,6 +183,90 @@ def test_a_share_of_votes_gives_the_price_of_a_preferred_clip(charged: pd.DataFr
     assert pareto(charged, quality="rating").table["usd_per_preferred"].isna().all()
 
 
+# ── what people say of it ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def voted(charged: pd.DataFrame) -> pd.DataFrame:
+    """720p wins every vote, 1080p half of them, 480p a quarter; one clip of each was not voted on."""
+    return charged.assign(preference=[0.25, None, 1, None, 0.5, None])
+
+
+def test_votes_give_the_price_of_a_preferred_clip_whatever_the_quality(voted: pd.DataFrame) -> None:
+    """A clip that nobody voted on counts as its setting's others do: $0.1 at one in four is $0.4."""
+    priced = pytest.approx([0.4, 0.2, 0.8])
+    assert pareto(voted).table["usd_per_preferred"].tolist() == priced
+    assert pareto(voted, quality="preference").table["usd_per_preferred"].tolist() == priced
+    assert pareto(voted, quality="rating").table["usd_per_preferred"].tolist() == priced
+    assert "share" not in pareto(voted).table
+
+
+def test_votes_go_before_a_quality_that_happens_to_be_a_share(voted: pd.DataFrame) -> None:
+    """An SSIM lies between 0 and 1 too, and says nothing of what anybody prefers."""
+    found = pareto(voted.assign(alike=0.5), quality="alike")
+    assert found.table["usd_per_preferred"].tolist() == pytest.approx([0.4, 0.2, 0.8])
+    assert found.table["quality"].tolist() == [0.5, 0.5, 0.5]
+
+
+def test_a_measure_is_no_share_of_votes(charged: pd.DataFrame) -> None:
+    """Many lie between 0 and 1; the same numbers under a name that is no measure are taken as shares."""
+    values = [0.25, 0.25, 1, 1, 0.5, 0.5]
+    found = pareto(charged.assign(first_ssim=values), quality="first_ssim")
+    assert found.table["usd_per_preferred"].isna().all()
+    assert pareto(charged.assign(won=values), quality="won").table["usd_per_preferred"].notna().all()
+
+
+def test_the_votes_can_be_the_quality(voted: pd.DataFrame) -> None:
+    found = pareto(voted, quality="preference")
+    assert (
+        found.sentence == "480p is cheapest and fastest; 720p is best in quality; 1080p is dominated by 720p."
+    )
+    assert found.table["quality"].tolist() == [0.25, 1, 0.5]
+
+
+def test_only_clips_that_came_have_a_price_for_being_preferred(voted: pd.DataFrame) -> None:
+    """A vote on what is not saved any more says nothing of what the setting gives."""
+    failed = row("480p", None, 0.0, "failed", rating=None, preference=1.0)
+    found = pareto(typed(pd.concat([voted, pd.DataFrame([failed])])))
+    assert found.table["usd_per_preferred"].tolist() == pytest.approx([0.4, 0.2, 0.8])
+
+
+def test_what_is_never_preferred_has_no_such_price(charged: pd.DataFrame) -> None:
+    """Neither infinity nor an error; a setting without votes likewise."""
+    found = pareto(charged.assign(preference=[0, 0, 1, 1, None, None]))
+    assert found.table["usd_per_preferred"].isna().tolist() == [True, False, True]
+
+
+def test_without_votes_nothing_is_said_of_preferred_clips(charged: pd.DataFrame) -> None:
+    """Neither without the column nor with an empty one."""
+    assert "usd_per_preferred" not in pareto(charged).table
+    assert "usd_per_preferred" not in pareto(charged.assign(preference=np.nan)).table
+
+
+def test_without_a_quality_the_votes_are_named_where_there_are_any(
+    charged: pd.DataFrame, voted: pd.DataFrame
+) -> None:
+    assert any("pareto(df, quality='preference')" in note for note in pareto(voted).notes)
+    assert any("pareto(df, quality='…')" in note for note in pareto(charged).notes)
+
+
+def test_stars_are_no_share_of_votes(charged: pd.DataFrame) -> None:
+    """One star for all is 1.0, which does not mean that all are preferred."""
+    found = pareto(charged.assign(stars=[1.0, 1, 1, 1, 1, None]), quality="stars")
+    assert found.table["usd_per_preferred"].isna().all()
+    assert found.table["quality"].tolist() == [1, 1, 1]
+    rated = pareto(charged.assign(stars=charged["rating"]), quality="stars")
+    assert (
+        rated.sentence == "480p is cheapest and fastest; 720p is best in quality; 1080p is dominated by 720p."
+    )
+
+
+def test_a_setting_that_nobody_judged_is_not_compared(charged: pd.DataFrame) -> None:
+    found = pareto(charged.assign(stars=[2, 3, 4, 5, None, None]), quality="stars")
+    assert "1 setting has no stars yet and is not compared." in found.notes
+    assert found.table["best"].tolist() == [True, True, False]
+
+
 def test_a_setting_without_a_clip_is_named() -> None:
     found = pareto(frame(row("480p", 1, 0.1), row("720p", None, 0.2, "failed")))
     assert any("720p made no clip" in note for note in found.notes)
@@ -223,6 +307,21 @@ WRONG: dict[str, tuple[Callable[[pd.DataFrame], object], str]] = {
     "a quality that nobody gave": (
         lambda df: pareto(df.assign(rating=np.nan), quality="rating"),
         "Rate or measure",
+    ),
+    "no stars at all": (
+        lambda df: pareto(df, quality="stars"),
+        r"No clip has stars yet.*study\.rate\(clip, stars=4\)",
+    ),
+    "no votes at all": (lambda df: pareto(df, quality="preference"), r"No clip has votes yet.*lab\.vote"),
+    "an empty column of votes": (
+        lambda df: pareto(df.assign(preference=np.nan), quality="preference"),
+        r"No clip has votes yet.*lab\.vote",
+    ),
+    "votes on what is gone only": (
+        lambda df: pareto(
+            df.assign(stage=["failed", *["saved"] * 5], preference=[1, *[None] * 5]), quality="preference"
+        ),
+        "No saved clip has a value of 'preference'",
     ),
     "a wrong quantile": (lambda df: pareto(df, latency="p59"), "Did you mean 'p95'"),
     "a wrong cost": (lambda df: pareto(df, cost="usd_per_clips"), "Did you mean 'usd_per_clip'"),  # type: ignore[arg-type]
