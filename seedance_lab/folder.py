@@ -5,8 +5,9 @@ Reading takes no lock: it works while this or another process runs the study.
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from seedance_lab import frames, measuring, report
 from seedance_lab.clip import Clip, file_name
 from seedance_lab.errors import StudyError, near
 from seedance_lab.journal import Event, read
+from seedance_lab.judging import lines, ratings, votes
+from seedance_lab.judging.preferences import Interval, Per, Preferences, preferences
 from seedance_lab.measuring.store import FILE, Store
 from seedance_lab.record import IN_DOUBT, Record, fold
 from seedance_lab.stats import anova, front, paired, repeats, times
@@ -95,15 +98,18 @@ class StudyFolder:
     def frame(self) -> pd.DataFrame:
         """One row a request, failures included, the API's names as columns; see `seedance_lab.frames`.
 
-        What was measured of the clips comes after them, as float64; `unmeasured` says why a value is missing.
+        What was measured of the clips comes after them, as float64; `unmeasured` says why a value is missing. Then,
+        once there are any: `stars` (the mean of those that people gave) and `tags`; `preference`, the share of its
+        votes in which the clip was chosen (a tie is half, "both bad" none), and `votes`, how many these are.
         """
         records = self.records()
-        if not self._measured.path.exists():
-            return frames.frame(records, self.folder)
-        df = frames.frame(
-            records, self.folder, extra=(found := measuring.as_columns(self._measured, records))
-        )
-        df.attrs["units"] |= measuring.units(list(found))
+        measured = measuring.as_columns(self._measured, records) if self._measured.path.exists() else {}
+        judged, tags = self._judged(records)
+        df = frames.frame(records, self.folder, extra={**measured, **judged})
+        df.attrs["units"] |= measuring.units(list(measured))
+        if tags is not None:
+            df.insert(list(df.columns).index("stars") + 1, "tags", tags)
+            df["tags"] = df["tags"].astype("string")
         return df
 
     # ── measures ────────────────────────────────────────────────────────────────────────────────────────
@@ -140,6 +146,79 @@ class StudyFolder:
         """
         records = {key: r for key, r in self.records().items() if self.clip_of(r) is not None}
         return measuring.reasons(self._measured, records)
+
+    # ── what people think ───────────────────────────────────────────────────────────────────────────────
+
+    def rate(
+        self,
+        clip: Clip | str,
+        *,
+        stars: float | None = None,
+        tags: str | Iterable[str] | None = None,
+        note: str | None = None,
+        voter: str | None = None,
+    ) -> ratings.Rating:
+        """Say what you think of a clip; kept with the study, on the disk when this returns. What is left out stays.
+
+        Args:
+            clip: A clip of this study, or its request's key.
+            stars: 1 to 5, whole; 0 takes them back.
+            tags: All of them, or text with commas; empty for none.
+            note: Free text.
+            voter: Who says it; the name of your account by default.
+
+        Returns:
+            Your whole opinion of the clip, as it is now.
+
+        Raises:
+            StudyError: There is no such clip here, no such stars or tags, or it could not be written.
+        """
+        key = clip if isinstance(clip, str) else clip.key
+        if key is None:
+            raise StudyError(f"{clip} is of no study, so its rating has no place. Nothing was written.")
+        found = self.clip(key)
+        assert found.record is not None  # a study's clip has one
+        assert found.record.clip is not None
+        sha256 = str(found.record.clip["sha256"])
+        who = lines.voter(voter)
+        return ratings.rate(self.folder, key, sha256, who=who, stars=stars, tags=tags, note=note)
+
+    def ratings(self) -> pd.DataFrame:
+        """What people think of the clips: one row a clip and person, with `stars`, `tags` and `note`."""
+        return ratings.table(ratings.read(self.folder))
+
+    def votes(self) -> pd.DataFrame:
+        """The votes on blind pairs that were not taken back, one row each; see `seedance_lab.vote`."""
+        return votes.table(votes.read(self.folder))
+
+    def preferences(
+        self,
+        by: str | None = None,
+        *,
+        per: Per = "level",
+        level: float = 0.95,
+        interval: Interval = "information",
+    ) -> Preferences:
+        """Which level of a setting people prefer, by their votes; see `seedance_lab.preferences`."""
+        return preferences(self.votes(), by, per=per, level=level, interval=interval)
+
+    def _judged(
+        self, records: Mapping[str, Record]
+    ) -> tuple[dict[str, list[float]], list[str | None] | None]:
+        """Columns of numbers for the frame, a value for each record, and the tags; nothing where nobody judged."""
+        files = [
+            (key, str(r.clip["sha256"]) if r.stage == "saved" and r.clip else "")
+            for key, r in records.items()
+        ]
+        made: dict[str, list[float]] = {}
+        tags = None
+        if rated := ratings.together(ratings.read(self.folder)):
+            made["stars"] = [rated[f].stars if f in rated else math.nan for f in files]
+            tags = [(rated[f].tags or None) if f in rated else None for f in files]
+        if shares := votes.shares(votes.read(self.folder).held):
+            made["preference"] = [shares[f][0] if f in shares else math.nan for f in files]
+            made["votes"] = [float(shares[f][1]) if f in shares else 0.0 for f in files]
+        return made, tags
 
     # ── answers ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -192,5 +271,5 @@ class StudyFolder:
 
 
 def _has_others(folder: Path) -> bool:
-    known = {"engine", "inputs", "clips", "views", "report.html", FILE}
+    known = {"engine", "inputs", "clips", "views", "report.html", FILE, votes.FILE, ratings.FILE}
     return any(entry.name not in known and not entry.name.startswith(".") for entry in folder.iterdir())

@@ -24,14 +24,15 @@ def frame(
     records: Mapping[str, Record],
     folder: Path,
     *,
-    extra: Mapping[str, Mapping[str, float | None]] | None = None,
+    extra: Mapping[str, Mapping[str, float | None] | Sequence[float | None]] | None = None,
 ) -> pd.DataFrame:
     """One row a request, in the order of asking, failures included.
 
     Args:
         records: By key, as `record.fold` gives them.
         folder: The study's folder.
-        extra: More numbers, such as measures of the clips: a column's name, and its values by request key.
+        extra: More numbers, such as measures of the clips: a column's name, and its values by request key, or one
+            for each record.
 
     Returns:
         The columns of `columns.COLUMNS`, typed, then those of `extra` as float64, missing where there is no
@@ -42,7 +43,10 @@ def frame(
     """
     return table(
         {c.name: [c.of(record, folder) for record in records.values()] for c in COLUMNS},
-        {name: [values.get(key) for key in records] for name, values in (extra or {}).items()},
+        {
+            name: [values.get(key) for key in records] if isinstance(values, Mapping) else values
+            for name, values in (extra or {}).items()
+        },
     )
 
 

@@ -21,6 +21,7 @@ from seedance_lab.engine import Place, place_of
 from seedance_lab.errors import StudyError, near
 from seedance_lab.folder import StudyFolder
 from seedance_lab.journal import Journal, read
+from seedance_lab.judging import logged
 from seedance_lab.measuring.live import is_on
 from seedance_lab.plan import Plan
 from seedance_lab.progress import Reporter, reporter
@@ -236,7 +237,8 @@ class Study(StudyFolder):
         """Write everything that the journal knows into MLflow now: every pass, every request that came to an end.
 
         For a study that was made with `track=False`, for a tracking database that was lost, or to copy a study
-        into another store. What is there already is left alone, so it may be called at any time, twice too.
+        into another store. What is there already is left alone, so it may be called at any time, twice too. Votes and
+        ratings are written anew, as tables of the last pass's run.
 
         Args:
             tracking_uri: Where MLflow itself would put runs if not given.
@@ -250,13 +252,16 @@ class Study(StudyFolder):
             StudyError: There is no study yet, or the store cannot be reached or written.
             StudyLocked: The study is being run; that run writes what is missing.
         """
-        return retrack(
+        experiment = experiment or self.experiment
+        written = retrack(
             self.folder,
             place=self.place,
-            experiment=experiment or self.experiment,
+            experiment=experiment,
             tracking_uri=tracking_uri,
             listener=listener,
         )
+        problem = logged.log(self.folder, experiment, tracking_uri=tracking_uri)
+        return written._replace(problems=(*written.problems, problem)) if problem else written
 
     def resolve(self, key: str, *, request_id: str | None = None, lost: bool = False) -> None:
         """Decide what became of a request whose answer was lost and that the history could not settle.
