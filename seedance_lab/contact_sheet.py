@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import PIL.ImageDraw
     import PIL.ImageFont
 
+    Font = PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont
+
 MOST = 60
 """Posters on one sheet; more would be too small to tell apart."""
 
@@ -49,7 +51,7 @@ def contact_sheet(cells: Sequence[Cell], *, title: str, columns: int | None = No
     if len(shown) > MOST:
         shown = [shown[i * len(cells) // MOST] for i in range(MOST)]
         title, columns = f"{title} · {MOST} of them", None
-    font, bold = _font(_TEXT), _font(_TEXT + 4)
+    font, bold = font_of(_TEXT), font_of(_TEXT + 4)
     columns = min(columns or math.ceil(math.sqrt(len(shown) * 1.3)), len(shown))
     posters = [_opened(cell.poster()) for cell in shown]
     height = max((p.height for p in posters if p is not None), default=_SIDE * 9 // 16)
@@ -59,16 +61,16 @@ def contact_sheet(cells: Sequence[Cell], *, title: str, columns: int | None = No
     size = (columns * across + _GAP, top + math.ceil(len(shown) / columns) * down + _GAP)
     sheet = PIL.Image.new("RGB", size, _PAPER)
     draw = PIL.ImageDraw.Draw(sheet)
-    draw.text((_GAP, _GAP), _fitted(title, bold, size[0] - 2 * _GAP, 1)[0], fill=_INK, font=bold)
+    draw.text((_GAP, _GAP), fitted(title, bold, size[0] - 2 * _GAP, 1)[0], fill=_INK, font=bold)
     for i, (cell, poster) in enumerate(zip(shown, posters, strict=True)):
         x, y = _GAP + i % columns * across, top + i // columns * down
         if poster is None:
             draw.rectangle((x, y, x + _SIDE - 1, y + height - 1), fill=_TILE)
-            for n, text in enumerate(_fitted(cell.why, font, _SIDE - 2 * _GAP, (height - _GAP) // line)):
+            for n, text in enumerate(fitted(cell.why, font, _SIDE - 2 * _GAP, (height - _GAP) // line)):
                 draw.text((x + _GAP, y + _GAP + n * line), text, fill=_RED, font=font)
         else:
             sheet.paste(poster, (x + (_SIDE - poster.width) // 2, y + (height - poster.height) // 2))
-        for n, text in enumerate(_fitted(cell.caption, font, _SIDE, _LINES)):
+        for n, text in enumerate(fitted(cell.caption, font, _SIDE, _LINES)):
             draw.text((x, y + height + 4 + n * line), text, fill=_INK, font=font)
     out = io.BytesIO()
     sheet.save(out, "JPEG", quality=85)
@@ -85,7 +87,7 @@ def _opened(poster: bytes | None) -> PIL.Image.Image | None:
     return picture
 
 
-def _font(size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont:
+def font_of(size: int) -> Font:
     """Matplotlib's own: it knows more scripts than Pillow's."""
     import matplotlib as mpl
     import PIL.ImageFont
@@ -96,9 +98,7 @@ def _font(size: int) -> PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont:
         return PIL.ImageFont.load_default(size)
 
 
-def _fitted(
-    text: str, font: PIL.ImageFont.FreeTypeFont | PIL.ImageFont.ImageFont, width: int, n_lines: int
-) -> list[str]:
+def fitted(text: str, font: Font, width: int, n_lines: int) -> list[str]:
     """The text in lines of at most so many pixels; the last one ends in an ellipsis where something is missing."""
     lines: list[str] = []
     words = text.split()

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 PROXY_SIDE = 320
 """Longer side of a proxy, in pixels: 64 such clips play in step on two cores."""
 
+SHOWN_BY_BROWSERS = frozenset({"h264", "vp8", "vp9", "av1"})
+"""Codecs that Chrome, Firefox and Safari play. Others, HEVC first, may stay black without an error."""
+
+_TICK = Fraction(1, 90_000)
+"""The usual clock of video: every common rate has whole ticks."""
+
 _FORMATS = frozenset({"mp4", "mov", "webm", "matroska", "avi"})
 
 
@@ -143,6 +149,9 @@ def poster(path: Path, *, side: int = PROXY_SIDE, at: float = 0.0) -> bytes:
 def proxy(path: Path, to: Path, *, side: int = PROXY_SIDE) -> None:
     """A small H.264 copy for the grid, about 70 kB for 5 s, written whole or not at all.
 
+    It has the frames and the times of the file, no sound, and a key frame at least every second, so that a seek
+    decodes little. Two processes may make it at once: the last one to finish stays, and both are whole.
+
     Raises:
         ClipError: It is not a video that can be read.
     """
@@ -161,12 +170,21 @@ def proxy(path: Path, to: Path, *, side: int = PROXY_SIDE) -> None:
             small = sink.add_stream("libx264", rate=rate)
             assert isinstance(small, av.VideoStream)
             small.width, small.height, small.pix_fmt = width, height, "yuv420p"
-            small.options = {"crf": "28", "preset": "veryfast", "g": "24"}
+            small.options = {"crf": "28", "preset": "veryfast", "g": str(max(1, int(rate)))}
+            small.codec_context.time_base = _TICK
+            first, last = None, -1
             for i, frame in enumerate(source.decode(stream)):
+                at = float(i / rate) if frame.time is None else frame.time
+                first = at if first is None else first
+                # Two frames at one time would end the file; a rate that is not constant is kept as it is.
+                last = max(last + 1, round((at - first) / _TICK))
                 scaled = frame.reformat(width=width, height=height, format="yuv420p")
-                scaled.pts, scaled.time_base = i, 1 / rate
+                scaled.pts, scaled.time_base = last, _TICK
+                scaled.pict_type = av.video.frame.PictureType.NONE
                 for packet in small.encode(scaled):
                     sink.mux(packet)
+            if first is None:
+                raise ClipError(f"{path} has no frame in it.")
             for packet in small.encode(None):
                 sink.mux(packet)
         part.replace(to)

@@ -1,7 +1,8 @@
 """A study as one HTML file: the question, what was asked, the answers with their plots, the clips, every request.
 
-It needs no server, no network and no script, follows the reader's light or dark theme, and prints. What cannot be
-answered is in it too, with the reason: a report that only shows what worked out is no report.
+It needs no server and no network, follows the reader's light or dark theme, and prints. Only the grid of clips has a
+script, to play them on one clock; without it there are their pictures. What cannot be answered is in it too, with the
+reason: a report that only shows what worked out is no report.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seedance_lab._version import __version__
 from seedance_lab.clip import Clip
-from seedance_lab.errors import LabError, StudyError
+from seedance_lab.errors import LabError
+from seedance_lab.pages.from_frame import snapshot_of
+from seedance_lab.pages.page import check_ours, fragment
 from seedance_lab.stats import anova, design, front, paired, repeats, times
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 MARK = '<meta name="generator" content="seedance-lab report">'
 """What tells a report from a file that somebody wrote."""
 MOST_CLIPS, MOST_ROWS = 400, 2000
+MOST_PLAYING = 64
+"""With more clips than this the report has their pictures only: 64 small copies are about 6 MB."""
 _COLUMNS = ("stage", "latency_s", "cost_usd", "estimate_usd", "returned_seed", "error")
 _PERCENTILES = ("p50", "p90", "p95")
 
@@ -68,12 +73,7 @@ def write(
         )
     for name in of:
         design.numeric(df, name)
-    if path.is_dir() or (
-        path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace")[:2000]
-    ):
-        raise StudyError(
-            f"{path} is there and is no report of this package. Nothing was written. Name another file."
-        )
+    check_ours(path, MARK, "report")
     parts = [
         _asked(df),
         *_answers(df, of),
@@ -166,33 +166,23 @@ def _again(df: pd.DataFrame) -> Iterable[Part]:
 
 
 def _clips(df: pd.DataFrame, clips: Mapping[str, Clip]) -> Part:
-    varying = [name for name in [*design.varying(df), "seed"] if df[name].nunique(dropna=False) > 1]
-    figures: list[str] = []
-    n_without = 0
-    for row in df.to_dict("records"):
-        clip = clips.get(row["key"])
-        if clip is None:
-            n_without += 1
-            continue
-        if len(figures) < MOST_CLIPS:
-            figures.append(_figure(clip, ", ".join(f"{name} {_text(row[name])}" for name in varying)))
+    """The living grid; where nobody runs scripts, the plain one."""
+    shown = df.head(MOST_CLIPS)
+    here = {key: clips[key] for key in shown["key"] if key in clips}
+    n_without = int((~df["key"].isin(list(clips))).sum())
     verb = "has" if n_without == 1 else "have"
     said = f"<p>{_n(n_without, 'request')} {verb} no clip here.</p>" if n_without else ""
-    if len(clips) > len(figures):
-        said += f"<p>The first {len(figures):,} of {len(clips):,} clips.</p>"
-    return Part("The clips", f'{said}<div class="clips">{"".join(figures)}</div>')
-
-
-def _figure(clip: Clip, caption: str) -> str:
-    try:
-        picture = base64.b64encode(clip.poster()).decode()
-    except (LabError, OSError) as error:
-        return f"<figure><p>{_esc(error)}</p><figcaption>{_esc(caption)}</figcaption></figure>"
-    alt = _esc(f"{clip.title}: a frame of the video")
-    return (
-        f'<figure><img src="data:image/jpeg;base64,{picture}" alt="{alt}">'
-        f"<figcaption>{_esc(caption)}</figcaption></figure>"
+    if len(shown) < len(df):
+        said += f"<p>The first {len(shown):,} of {len(df):,} requests.</p>"
+    if len(here) > MOST_PLAYING:
+        said += (
+            f"<p>Pictures only: {len(here):,} clips are over the {MOST_PLAYING} that play in a report. "
+            '<code>lab.show(study).save("grid.html", files="folder")</code> makes a page that plays them all.</p>'
+        )
+    grid = fragment(
+        snapshot_of(shown, here), here.get, embed="proxy" if len(here) <= MOST_PLAYING else "poster"
     )
+    return Part("The clips", f'{said}<div class="living">{grid}</div>')
 
 
 def _requests(df: pd.DataFrame) -> Part:
@@ -333,13 +323,11 @@ h1{font-size:1.8em;margin:0 0 8px}
 h2{font-size:1.25em;margin:40px 0 8px;border-top:1px solid var(--line);padding-top:20px}
 a{color:var(--link)}.question{font-size:1.2em;margin:0 0 8px}.quiet{color:var(--quiet);font-size:.9em}
 nav ol{columns:2;padding-left:20px;font-size:.95em}.wide{overflow-x:auto}
-table{border-collapse:collapse;font-size:.85em;margin:8px 0;font-variant-numeric:tabular-nums}
-th,td{text-align:left;padding:4px 14px 4px 0;border-bottom:1px solid var(--line);vertical-align:top;max-width:420px}
-td.n{text-align:right}th{font-weight:600}summary{cursor:pointer;color:var(--link);margin:6px 0}
+.wide table{border-collapse:collapse;font-size:.85em;margin:8px 0;font-variant-numeric:tabular-nums}
+.wide th,.wide td{text-align:left;padding:4px 14px 4px 0;border-bottom:1px solid var(--line);vertical-align:top}
+.wide th,.wide td{max-width:420px}.wide td.n{text-align:right}.wide th{font-weight:600}
+section>details>summary{cursor:pointer;color:var(--link);margin:6px 0}
 img.plot{display:block;max-width:min(100%,720px);height:auto;margin:8px 0;border-radius:6px}
-.clips{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:16px}
-figure{margin:0}figure img{width:100%;height:auto;border-radius:4px;display:block;background:var(--line)}
-figcaption{font-size:.85em;color:var(--quiet);overflow-wrap:anywhere}
 @media(max-width:520px){main{padding:16px 14px 60px}nav ol{columns:1}}
 @media print{nav{display:none}section{break-inside:avoid-page}}
 """

@@ -8,7 +8,7 @@ from functools import partial
 import PIL.Image
 import pytest
 
-from seedance_lab.contact_sheet import _GAP, _SIDE, MOST, Cell, _fitted, _font, contact_sheet
+from seedance_lab.contact_sheet import _GAP, _SIDE, MOST, Cell, contact_sheet, fitted, font_of
 
 
 def poster(width: int, height: int, colour: str = "green") -> bytes:
@@ -75,14 +75,14 @@ def test_a_sheet_without_any_clip_is_a_sheet() -> None:
     )
 
 
-def test_text_is_fitted_into_its_lines() -> None:
-    font = _font(14)
-    assert _fitted("short", font, 200, 2) == ["short"]
-    lines = _fitted("one two three four five six seven eight nine ten eleven twelve", font, 120, 2)
+def test_text_isfitted_into_its_lines() -> None:
+    font = font_of(14)
+    assert fitted("short", font, 200, 2) == ["short"]
+    lines = fitted("one two three four five six seven eight nine ten eleven twelve", font, 120, 2)
     assert len(lines) == 2
     assert lines[1].endswith("…")
     assert all(font.getlength(line) <= 120 for line in lines)
-    (word,) = _fitted("W" * 100, font, 120, 1)
+    (word,) = fitted("W" * 100, font, 120, 1)
     assert word.endswith("…")
     assert font.getlength(word) <= 120
-    assert _fitted("", font, 120, 2) == []
+    assert fitted("", font, 120, 2) == []

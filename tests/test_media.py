@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
+import av
+import numpy as np
 import PIL.Image
 import pytest
 
@@ -131,6 +136,72 @@ def test_two_threads_may_make_the_same_proxy(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert problems == []
+
+
+def test_two_processes_may_make_the_same_proxy(tmp_path: Path) -> None:
+    """Two notebooks on one study: each finds a whole file whenever it looks, and no part is left."""
+    video = mp4(tmp_path / "clip.mp4", width=640, height=480, n_frames=48)
+    small = tmp_path / "views" / "small.mp4"
+    small.parent.mkdir()
+    code = (
+        "import sys, pathlib; from seedance_lab import media; media.proxy(*map(pathlib.Path, sys.argv[1:]))"
+    )
+    both = [subprocess.Popen([sys.executable, "-c", code, str(video), str(small)]) for _ in range(2)]
+    while any(process.poll() is None for process in both):
+        if small.exists():
+            assert media.facts(small).n_frames == 48
+    assert [process.returncode for process in both] == [0, 0]
+    assert [p.name for p in small.parent.iterdir()] == ["small.mp4"]
+
+
+def test_a_proxy_has_a_key_frame_at_least_every_second(tmp_path: Path) -> None:
+    """A seek decodes from the key frame before it."""
+    media.proxy(mp4(tmp_path / "long.mp4", n_frames=100), tmp_path / "small.mp4")
+    with av.open(str(tmp_path / "small.mp4")) as container:
+        stream = container.streams.video[0]
+        keys = [
+            float(packet.pts * stream.time_base) for packet in container.demux(stream) if packet.is_keyframe
+        ]
+    assert keys == pytest.approx([0, 1, 2, 3, 4])
+
+
+def test_a_proxy_keeps_times_that_are_not_regular(tmp_path: Path) -> None:
+    """On one clock a proxy must show what the file shows at that time."""
+    times = [0.0, 0.1, 0.5, 0.6, 1.4]
+    path = tmp_path / "uneven.mp4"
+    with av.open(str(path), "w") as sink:
+        stream = sink.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for at in times:
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), int(at * 150), np.uint8), format="rgb24")
+            frame.pts, frame.time_base = round(at * 1000), Fraction(1, 1000)
+            for packet in stream.encode(frame):
+                sink.mux(packet)
+        for packet in stream.encode(None):
+            sink.mux(packet)
+    media.proxy(path, tmp_path / "small.mp4")
+    with av.open(str(tmp_path / "small.mp4")) as container:
+        assert [frame.time for frame in container.decode(video=0)] == pytest.approx(times, abs=1e-3)
+
+
+@pytest.mark.parametrize("size", [(321, 241), (35, 999)])
+def test_an_odd_size_has_a_proxy_of_even_size(tmp_path: Path, size: tuple[int, int]) -> None:
+    """H.264 in yuv420p has no odd sizes; such a file is of another kind, as ffv1 or yuv444p."""
+    path = tmp_path / "odd.mp4"
+    with av.open(str(path), "w") as sink:
+        stream = sink.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv444p"
+        for _ in range(3):
+            picture = np.zeros((size[1], size[0], 3), np.uint8)
+            for packet in stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")):
+                sink.mux(packet)
+        for packet in stream.encode(None):
+            sink.mux(packet)
+    media.proxy(path, tmp_path / "small.mp4")
+    facts = media.facts(tmp_path / "small.mp4")
+    assert (facts.width % 2, facts.height % 2, facts.pix_fmt, facts.n_frames) == (0, 0, "yuv420p", 3)
+    assert max(facts.width, facts.height) <= 320
 
 
 def test_a_poster_is_a_jpeg_within_the_side(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -50,14 +51,14 @@ class _Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.loads += [value or "" for name, value in attrs if name in {"src", "href", "srcset", "poster"}]
-        if tag not in {"img", "meta", "br", "link"}:
+        if tag not in {"img", "meta", "br", "link", "wbr"}:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in {"style", "script"}:
             self.words.append(data)
 
     @property
@@ -85,14 +86,36 @@ def test_it_has_question_plan_answers_plots_clips_and_every_request(study: Study
     assert not got.open, "every element is closed"
 
 
-def test_it_loads_nothing_and_runs_nothing(study: Study, tmp_path: Path) -> None:
+def test_it_loads_nothing_and_runs_only_the_grid(study: Study, tmp_path: Path) -> None:
     """It is opened from a mail, without a network, by people who did not write the prompts."""
     path = study.report(tmp_path / "report.html", question=EVIL)
     got = page(path)
     assert all(value.startswith(("data:image/", "#")) for value in got.loads)
-    assert "script" not in got.tags
+    text = path.read_text(encoding="utf-8")
+    scripts = re.findall(r"<script[^>]*>", text)
+    assert scripts == ['<script type="application/json" id="seedance-lab-data">', "<script>"]
     assert EVIL in got.said
-    assert not re.search(r"@import|url\(", path.read_text(encoding="utf-8"))
+    assert "alert(" not in text.rsplit("<script>", 1)[1].split("</script>")[0]
+    assert not re.search(r"@import|url\(", text)
+
+
+def test_its_grid_has_every_request_and_plays_the_clips(study: Study, plan: Plan, tmp_path: Path) -> None:
+    text = study.report(tmp_path / "report.html").read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="seedance-lab-data">(.*?)</script>', text, re.DOTALL)[1])  # type: ignore[index]
+    cells = {cell["id"]: cell for cell in data["snapshot"]["cells"]}
+    assert list(cells) == [request.key for request in plan]
+    assert [cell["state"] for cell in cells.values()] == ["saved"] * 14 + ["refused", "failed"]
+    assert {cell["settings"]["prompt"] for cell in cells.values()} == {"slow push in", EVIL}
+    assert sum(str(media["proxy"]).startswith("data:video/mp4") for media in data["media"].values()) == 14
+
+
+def test_with_many_clips_it_has_their_pictures_and_says_how_to_play_them(
+    study: Study, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "MOST_PLAYING", 13)
+    got = page(study.report(tmp_path / "report.html"))
+    assert "14 clips are over the 13 that play in a report" in got.said
+    assert "video/mp4" not in (tmp_path / "report.html").read_text(encoding="utf-8").rsplit("<script>", 1)[0]
 
 
 def test_an_earlier_report_is_replaced_and_nothing_else_is(study: Study, tmp_path: Path) -> None:
@@ -104,7 +127,7 @@ def test_an_earlier_report_is_replaced_and_nothing_else_is(study: Study, tmp_pat
     with pytest.raises(StudyError, match=r"mine\.html is there and is no report"):
         study.report(mine)
     assert mine.read_text() == "<p>my notes</p>"
-    with pytest.raises(StudyError, match="is no report"):
+    with pytest.raises(StudyError, match="is a folder"):
         study.report(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["harbour", "mine.html", "report.html"]
 
@@ -145,7 +168,7 @@ def test_many_rows_are_cut_and_it_says_so(
     monkeypatch.setattr(report, "MOST_CLIPS", 3)
     monkeypatch.setattr(report, "MOST_ROWS", 5)
     said = page(study.report(tmp_path / "report.html")).said
-    assert "The first 3 of 14 clips." in said
+    assert "The first 3 of 16 requests." in said
     assert "The first 5 of 16." in said
 
 
