@@ -1,0 +1,5 @@
+/** Blind votes in a notebook. */
+import { front } from "./front.js";
+import { renderVote } from "./votes.js";
+
+export default front(() => null, renderVote);
