@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from seedance_lab.clip import Clip
     from seedance_lab.errors import LabError
     from seedance_lab.frames import pivot
+    from seedance_lab.judging.preferences import preferences
     from seedance_lab.loading import runs
     from seedance_lab.measuring import measure, measures, new_measure
     from seedance_lab.plan import Plan, sweep
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from seedance_lab.stats.times import growth, latency
     from seedance_lab.study import Study
     from seedance_lab.view import panel, show
+    from seedance_lab.view.voting import vote
 
 _HOME = {
     "Clip": "clip",
@@ -52,10 +54,12 @@ _HOME = {
     "panel": "view",
     "pareto": "stats.front",
     "pivot": "frames",
+    "preferences": "judging.preferences",
     "repeatability": "stats.repeats",
     "runs": "loading",
     "show": "view",
     "sweep": "plan",
+    "vote": "view.voting",
 }
 """Public name → module. No function here shares its module's name: the module would shadow it."""
 
@@ -77,10 +81,12 @@ __all__ = [
     "panel",
     "pareto",
     "pivot",
+    "preferences",
     "repeatability",
     "runs",
     "show",
     "sweep",
+    "vote",
 ]
 
 

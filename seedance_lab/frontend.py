@@ -37,3 +37,9 @@ def shell() -> Any:
     """IPython's shell, or None; IPython is not imported for the question."""
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython is not None else None
+
+
+def cell_number() -> int | None:
+    """The number of the notebook's cell that runs; None where there is none."""
+    count = getattr(shell(), "execution_count", None)
+    return count if isinstance(count, int) else None

@@ -18,6 +18,7 @@ import uuid
 import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from seedance_lab import portal
@@ -406,6 +407,14 @@ class Run:
 
 
 _under_way: weakref.WeakSet[Run] = weakref.WeakSet()
+
+
+def under_way(folder: Path) -> Run | None:
+    """The run of this process that has the study in this folder; None where there is none."""
+    found = [run for run in list(_under_way) if not run.done and run.study.folder == folder]
+    return min(found, key=lambda run: run.id, default=None)  # a later one is on its way to being refused
+
+
 _LEAVING_S = 5.0
 """Longest wait for the answers that are on their way when the process ends."""
 

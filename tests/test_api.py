@@ -16,7 +16,8 @@ import seedance_lab as lab
 REPO = Path(__file__).parent.parent
 PUBLIC = [
     "Clip", "LabError", "Plan", "Request", "Run", "Study", "__version__", "compare", "effects", "growth", "latency",
-    "measure", "measures", "new_measure", "panel", "pareto", "pivot", "repeatability", "runs", "show", "sweep",
+    "measure", "measures", "new_measure", "panel", "pareto", "pivot", "preferences",
+    "repeatability", "runs", "show", "sweep", "vote",
 ]  # fmt: skip
 HEAVY = {
     "pandas",

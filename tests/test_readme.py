@@ -37,7 +37,7 @@ def test_the_python_blocks_run_as_they_stand_there(tmp_path: Path, monkeypatch: 
     shutil.copy(REPO / "seedance_lab/pictures/harbour.jpg", tmp_path / "harbour.jpg")
     monkeypatch.setenv("SEEDANCE_LAB_UI", "text")
     names: dict[str, object] = {}
-    assert len(blocks("python")) == 7
+    assert len(blocks("python")) == 9
     for n, block in enumerate(blocks("python")):
         exec(compile(block, "README.md", "exec"), names)
         if n < 2:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from seedance_lab.view.grid import Grid
 from seedance_lab.view.showing import show
 from seedance_lab.view.widgets import Panel, panel
 
-__all__ = ["Panel", "panel", "show"]
+__all__ = ["Grid", "Panel", "panel", "show"]

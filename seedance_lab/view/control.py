@@ -2,43 +2,41 @@
 
 Fields hold what a person typed; the plan, the price and the errors follow from them, and an error stays
 with the field that it belongs to. All methods may be called from any thread: a notebook runs a widget's
-callbacks beside its cells. What was set by hand can be read back as code (`as_code`).
+callbacks beside its cells. What was set by hand can be read back as code (`as_code`), and what is there
+already can be loaded into the fields (`load`).
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from seedance_lab import image as images
-from seedance_lab.budget import Options, check_budget
-from seedance_lab.endpoints import ENDPOINTS, LITE, Endpoint, find
+from seedance_lab.endpoints import ENDPOINTS, Endpoint
 from seedance_lab.errors import LabError
 from seedance_lab.image import Picture
-from seedance_lab.plan import Plan, sweep
-from seedance_lab.progress import Snapshot
+from seedance_lab.plan import Plan
 from seedance_lab.run import Run
 from seedance_lab.study import Study
+from seedance_lab.view import panel_draft, panel_load, panel_prompts, panel_said
 from seedance_lab.view.fields import (
-    MOST,
+    PICTURES,
     Fields,
-    ImageField,
     Problem,
-    Upload,
-    as_problem,
-    as_python,
-    check_values,
+    changed,
     first_fields,
+    label,
+    loaded_fields,
     read_budget,
-    read_numbers,
+    read_endpoints,
     read_prompts,
     read_ticked,
+    text_form,
 )
+from seedance_lab.view.panel_code import code_of
+from seedance_lab.view.panel_pictures import Pictures, kept
+from seedance_lab.view.panel_running import Running, Word
 
 _DOUBLE_CLICK_S = 1.0
 """A press so soon after the question is no answer: nobody has read it yet."""
@@ -52,16 +50,6 @@ class _Asked(NamedTuple):
     at_s: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Derived:
-    """What follows from the fields."""
-
-    plan: Plan | None
-    inputs: Mapping[str, Any]
-    problems: Mapping[str, Problem]
-    n_requests: int | None
-
-
 class PanelControl:
     """The panel's state and decisions.
 
@@ -69,24 +57,30 @@ class PanelControl:
         study: What runs the plan.
         in_flight: Requests at the service at a time.
         defaults: First values of `Fields`, or of `sweep`: `seed=range(3)`, `prompt=[…]`, `camera_fixed=True`
-            are understood too.
+            are understood too. `plan` is loaded first, and the others are put over it.
 
     Raises:
-        LabError: No such field.
+        LabError: No such field, or no plan.
     """
 
-    def __init__(self, study: Study, *, in_flight: int | None = None, **defaults: Any) -> None:
+    def __init__(
+        self, study: Study, *, in_flight: int | None = None, plan: Any = None, **defaults: Any
+    ) -> None:
         self.study = study
         self.in_flight = in_flight
+        self.pictures = Pictures()
+        self.running = Running(study)
         self._lock = threading.RLock()
-        self._pictures: dict[Any, Picture] = {}
-        self._run: Run | None = None
         self._failed: str = ""
         self._asked: _Asked | None = None
-        self._fields = first_fields(defaults)
-        self._derived = self._derive()
+        self._stamp: object = None
+        self._fields = first_fields({} if plan is not None else defaults)
+        if plan is not None:
+            self._fields = changed(self._loaded(plan), defaults)
+        self._draft = self._derive()
+        self.look()
 
-    # ── state ───────────────────────────────────────────────────────────────────────────────────────────
+    # ── fields ──────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def fields(self) -> Fields:
@@ -94,84 +88,184 @@ class PanelControl:
         return self._fields
 
     def set(self, **changes: Any) -> None:
-        """Change fields; a question that was not answered yet is taken back."""
+        """Change fields; a question that was not answered yet is taken back.
+
+        Raises:
+            LabError: There is no such field. What is wrong with a value is in `errors`.
+        """
         with self._lock:
-            self._asked = None
-            self._failed = ""
-            self._fields = replace(self._fields, **changes)
-            self._derived = self._derive()
+            self._put(changed(self._fields, changes))
+            self.pictures.forget_failures(
+                s for name in PICTURES if name in changes for s in getattr(self._fields, name)
+            )
+            self._draft = self._derive()
+
+    def load(self, what: Any) -> None:
+        """Take over a plan: from code, a JSON request, a plan, requests, a study or its path; the budget stays.
+
+        Raises:
+            LabError: There is no plan in it that the panel can show. Nothing has changed.
+        """
+        with self._lock:
+            self._put(self._loaded(what))
+            self._draft = self._derive()
+
+    def _loaded(self, what: Any) -> Fields:
+        given = panel_load.given_by(what, self._kept)
+        if ("endpoint" not in given and not isinstance(what, str)) or _is_json(what):
+            given.setdefault("endpoint", self._fields.endpoint)
+        fields = loaded_fields(self._fields, given)
+        if given.get("sample"):
+            # What is drawn depends on the order of the inputs. Where the panel's is another one, the requests that were
+            # drawn are taken over, one by one.
+            drawn = panel_load.drawn(given)
+            made = panel_draft.draft(fields, self.pictures, self.study)
+            if made.plan is None or {r.key for r in made.plan} != {r.key for r in drawn}:
+                return loaded_fields(self._fields, panel_load.of_requests(drawn, self._kept))
+        return fields
+
+    def _kept(self, picture: Picture) -> str:
+        return kept(picture, self.study.folder)
+
+    def _put(self, fields: Fields) -> None:
+        self._asked = None
+        self._failed = ""
+        self._fields = fields
+
+    def tick(self, name: str, word: str, *, on: bool) -> None:
+        """Take a value into an input's text form, or out of it, in the order that the service has."""
+        chosen = read_ticked(name, getattr(self._fields, name))
+        chosen = [*chosen, word] if on and word not in chosen else [w for w in chosen if on or w != word]
+        order = self.options(name)
+        chosen.sort(key=lambda w: order.index(w) if w in order else len(order))
+        self.set(**{name: text_form(name, [int(w) if w.isdecimal() else w for w in chosen])})
+
+    def ticked(self, name: str) -> list[str]:
+        """The values of an input's text form."""
+        return read_ticked(name, getattr(self._fields, name))
+
+    def options(self, name: str) -> tuple[str, ...]:
+        """What can be ticked for an input: what the models offer, and what is chosen all the same."""
+        offered = panel_draft.options(self.endpoints, name)
+        return (*offered, *(word for word in self.ticked(name) if word not in offered))
+
+    def add_picture(self, field: str, source: Any, *, also: bool) -> None:
+        """Take a picture: beside those that are there, or in their place."""
+        before = getattr(self._fields, field)
+        kept_ = before if also else tuple(s for s in before if s is None)
+        self.set(**{field: (*kept_, *([source] if source not in kept_ else []))})
+
+    def remove_picture(self, field: str, source: Any) -> None:
+        """Take one picture out."""
+        left = tuple(s for s in getattr(self._fields, field) if s != source)
+        self.set(**{field: left if any(s is not None for s in left) else ()})
 
     @property
     def plan(self) -> Plan | None:
         """The plan, knowing what the study has paid for; None while a field keeps it from being made."""
-        return self._derived.plan
+        return self._draft.plan
 
     @property
     def errors(self) -> dict[str, Problem]:
         """What keeps the plan from being run, by field; `plan` and `run` for what belongs to none."""
         with self._lock:
-            problems = dict(self._derived.problems)
+            problems = dict(self._draft.problems)
             if self._failed:
                 problems["run"] = Problem(self._failed)
             return problems
 
     @property
-    def endpoint(self) -> Endpoint:
-        """The chosen endpoint; the first where there is no such one."""
+    def endpoints(self) -> Sequence[Endpoint]:
+        """The chosen models; the first one where there is none."""
+        return read_endpoints(self._fields.endpoint) or ENDPOINTS[:1]
+
+    @property
+    def in_rows(self) -> frozenset[str]:
+        """Inputs that stand in the rows, so that their own fields say nothing."""
+        return frozenset(name for row in self._draft.options.get("rows", ()) for name in row)
+
+    def shown_pictures(self, field: str) -> list[tuple[Any, Picture]]:
+        """The pictures of a field that are ones the service takes, each with where it came from."""
+        found = []
+        for source in getattr(self._fields, field):
+            if source is not None and self.pictures.is_known(source):
+                try:
+                    found.append((source, self.pictures.get(source)))
+                except LabError:
+                    continue  # `errors` says why
+        return found
+
+    def aspect_of(self, field: str, picture: Picture) -> str:
+        """The shape that a picture is cropped to: the first that is chosen; empty where there is none.
+
+        A last frame is cropped to the first one's shape.
+        """
+        chosen = self.ticked("aspect_ratio")
+        if not chosen:
+            return ""
+        if chosen[0] != "auto":
+            return chosen[0]
+        firsts = [shown for _, shown in self.shown_pictures("image")]
+        of = firsts[0] if field == "end_image" and firsts else picture
+        return self.endpoints[0].ratio("auto", of.size)
+
+    # ── the prompt ──────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def prompts(self) -> list[str]:
+        """The prompts; none while there are none."""
         try:
-            return find(self._fields.endpoint)
+            return read_prompts(self._fields.prompt)
         except LabError:
-            return ENDPOINTS[0]
-
-    def options(self, field: str) -> tuple[str, ...]:
-        """What can be chosen for a field: what the endpoint offers, and what is chosen all the same."""
-        offered = self.endpoint.options(field)
-        chosen: tuple[str, ...] = getattr(self._fields, field)
-        return (*offered, *(value for value in chosen if value not in offered))
+            return []
 
     @property
-    def picture(self) -> Picture | None:
-        """The first frame, once it is one that the service takes."""
-        return self._picture("image")[0]
+    def prompt_text(self) -> str:
+        """How many and how long the prompts are."""
+        return panel_prompts.length(self.prompts)
 
     @property
-    def end_picture(self) -> Picture | None:
-        """The last frame, likewise."""
-        return self._picture("end_image")[0]
+    def prompt_warnings(self) -> list[str]:
+        """What the model may read in the prompts besides words."""
+        names = set(panel_prompts.COMMANDS.values()) - {""}
+        return panel_prompts.warnings(self.prompts, {n: getattr(self._fields, n) for n in names})
+
+    @property
+    def can_lift(self) -> bool:
+        """Whether the prompts' text commands can be taken into the fields."""
+        return bool(panel_prompts.lifted(self.prompts))
+
+    def lift_commands(self) -> None:
+        """Take the text commands that all prompts have out of them and into the fields."""
+        values = panel_prompts.lifted(self.prompts)
+        if values:
+            self.set(prompt=[panel_prompts.without_commands(p) or "…" for p in self.prompts], **values)
+
+    # ── price ───────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def price_text(self) -> str:
         """How many, how much, how long: in one line."""
-        plan, n = self.plan, self._derived.n_requests
-        if plan is None:
-            missing = [p for p in self._derived.problems.values() if p.missing]
-            all_missing = len(missing) == len(self._derived.problems)
-            left = "choose a picture" if all_missing else "mend the marked fields"
-            return f"{_count(n) if n else 'No plan yet'} · {left} to see the price"
-        _, n_paid, video_s, usd, minutes = plan.estimate()
-        read = min(request.endpoint.price.read for request in plan)
-        count = _count(len(plan))
-        if n_paid:
-            count += f", {'all' if n_paid == len(plan) else n_paid} {self._paid_word}"
-        if n_paid == len(plan):
-            return f"{count} · nothing to {'make' if self.study.place.free else 'pay'}"
-        price = "price unknown" if usd is None else f"${usd:,.2f}"
-        if self.study.place.free:
-            there = price if usd is None else f"{price} at fal's list price of {read}"
-            return f"{count} · {video_s:,} s of video · $0.00 here, free engine ({there})"
-        return (
-            f"{count} · {video_s:,} s of video · {price} at list price of {read} · about {_minutes(minutes)}"
-        )
-
-    @property
-    def _paid_word(self) -> str:
-        return "made already" if self.study.place.free else "paid for already"
+        return panel_said.price_text(self._draft, self.study)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know before paying."""
-        endpoint = self.endpoint.note if self.study.place.hosted else ""
-        return tuple(note for note in (endpoint, *(self.plan.notes if self.plan else ())) if note)
+        return panel_said.notes(self._draft, self.study, self._fields.endpoint)
+
+    def quote(self) -> str:
+        """Price and status as the service says them now; it is asked, and nothing is sent that costs.
+
+        Raises:
+            LabError: No plan, no key, or no answer.
+        """
+        plan = self.plan
+        if plan is None:
+            raise LabError("There is no plan to ask the price of yet; mend the marked fields.")
+        said = self.study.quote(plan)
+        return " · ".join([repr(said), *said.notes])
+
+    # ── agreeing ────────────────────────────────────────────────────────────────────────────────────────
 
     @property
     def needs_confirm(self) -> bool:
@@ -189,16 +283,8 @@ class PanelControl:
         """What is to be agreed to before the plan is sent, and its keys; None when it costs nothing."""
         if not self.needs_confirm or self.plan is None or not self.plan.todo:
             return None
-        _, _, _, usd, _ = self.plan.estimate()
-        cost = "an amount that nobody knows" if usd is None else f"about ${usd:,.2f}"
-        text = f"This will cost {cost} at {self.study.place.name}. Press again to confirm."
+        text = f"This will cost {panel_said.cost_text(self.plan)} at {self.study.place.name}. Press again to confirm."
         return text, tuple(request.key for request in self.plan.todo)
-
-    @property
-    def can_run(self) -> bool:
-        """Whether `run` would do something: begin, or ask first."""
-        with self._lock:
-            return self.plan is not None and not self._derived.problems and not self.running
 
     def _is_agreed(self) -> bool:
         """Whether the plan may be sent now; the first press asks, the second one agrees."""
@@ -210,62 +296,69 @@ class PanelControl:
             return False
         return now_s - self._asked.at_s >= _DOUBLE_CLICK_S
 
+    @property
+    def can_run(self) -> bool:
+        """Whether `run` would do something: begin, ask first, or say who runs the study."""
+        with self._lock:
+            is_busy = self.running.is_on and self.running.is_ours
+            return self.plan is not None and not self._draft.problems and not is_busy
+
     # ── running ─────────────────────────────────────────────────────────────────────────────────────────
-
-    @property
-    def current(self) -> Run | None:
-        """The run that was begun last."""
-        return self._run
-
-    @property
-    def running(self) -> bool:
-        """Whether a run is under way."""
-        return self._run is not None and not self._run.done
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the run begins nothing new."""
-        return self._run is not None and self._run.state in {"stopping", "cancelling"}
 
     def run(self) -> Run | None:
         """Run the plan; None when it was not begun: `errors` says why, or `confirm_text` asks for a second press."""
         with self._lock:
-            if not self.can_run or not self._is_agreed():
+            self.look()
+            if not self.can_run:
+                return None
+            if self.running.refusal:
+                self._failed = self.running.refusal
+                return None
+            if not self._is_agreed():
                 return None
             assert self.plan is not None
             self._asked = None
             try:
                 budget = read_budget(self._fields.budget_usd)
-                self._run = self.study.start(self.plan, budget_usd=budget, in_flight=self.in_flight)
+                run = self.study.start(self.plan, budget_usd=budget, in_flight=self.in_flight)
             except (LabError, OSError) as error:
                 self._failed = str(error)
                 return None
             self._failed = ""
-            return self._run
+            self.running.begun(run)
+            return run
 
-    def stop(self) -> None:
-        """Begin nothing new; what is at the service is still saved."""
-        if self._run is not None:
-            self._run.stop()
+    def tell(self, word: Word) -> None:
+        """Say a word to the run that is under way; it is heard at once, whatever else is being done.
 
-    def cancel(self) -> None:
-        """Stop, and ask the service to take back what is there."""
-        if self._run is not None:
-            self._run.cancel()
+        Args:
+            word: `pause` (begin nothing new until `resume`), `resume`, `stop` (begin nothing new; what is at the
+                service is saved) or `cancel` (stop, and ask the service to take back what is there).
+        """
+        # Without the lock: a plan may be in the making under it, and a stop must not wait for that.
+        self.running.tell(word)
 
-    def snapshot(self) -> Snapshot | None:
-        """How far the run is; None before the first one."""
-        return self._run.snapshot() if self._run is not None else None
+    def look(self) -> bool:
+        """Take notice of what others do to the study; whether anything is other than before."""
+        with self._lock:
+            has_changed = self.running.look()
+            stamp = _stamp(self.study)
+            if stamp != self._stamp and not self.running.is_on:
+                self._stamp = stamp
+                self._draft = self._derive()
+                return True
+            return has_changed
 
     def refresh(self) -> None:
-        """Take notice of what has changed outside: a run that is over, clips that are paid for."""
+        """Take notice of what has changed: a run that is over, clips that are paid for."""
         with self._lock:
-            if self._run is not None and self._run.done:
+            run = self.running.current
+            if run is not None and run.done and self.running.is_ours:
                 try:
-                    self._run.check()
+                    run.check()
                 except (LabError, OSError) as error:
                     self._failed = str(error)
-            self._derived = self._derive()
+            self._draft = self._derive()
 
     # ── as code ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -283,160 +376,21 @@ class PanelControl:
         """
         with self._lock:
             if self.plan is None:
-                why = "; ".join(f"{name}: {p.text}" for name, p in self._derived.problems.items())
+                why = "; ".join(f"{label(name)}: {p.text}" for name, p in self._draft.problems.items())
                 raise LabError(f"There is no plan to write down. {why}")
-            inputs = {**self._derived.inputs}
-            for name in ("image", "end_image"):
-                if name in inputs:
-                    inputs[name] = self._source(name, inputs[name])
-            if self._fields.repeat > 1:
-                inputs["repeat"] = self._fields.repeat
-            budget = read_budget(self._fields.budget_usd)
-        arguments = "".join(f"    {name}={as_python(value)},\n" for name, value in inputs.items())
-        place = self.study.place.name
-        engine = "" if place == "local" else f", engine={place!r}"
-        if not self.study.tracked:
-            engine += ", track=False"
-        code = f"import seedance_lab as lab\n\nplan = lab.sweep(\n{arguments})\n"
-        if run:
-            paid = "" if budget is None else f", budget_usd={budget:g}"
-            code += f"study = lab.Study({str(self.study.folder)!r}{engine})\nrun = study.run(plan{paid})\n"
-        return code
+            return code_of(self._fields, self._draft, self.study, run=run)
 
-    def _source(self, field: str, picture: Picture) -> str:
-        """What names the picture in code."""
-        given = getattr(self._fields, field)
-        if isinstance(given, str | os.PathLike):
-            return os.fspath(given)
-        path = self.study.folder / "inputs" / picture.sha256
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f".{path.name}.part")
-            part.write_bytes(picture.read())
-            part.replace(path)
-        return str(path)
-
-    # ── deriving ────────────────────────────────────────────────────────────────────────────────────────
-
-    def _derive(self) -> _Derived:
-        """The plan, or what keeps it from being made, by field."""
-        problems: dict[str, Problem] = {}
-        try:
-            endpoint = find(self._fields.endpoint)
-        except LabError as error:
-            return _Derived(plan=None, inputs={}, problems={"endpoint": as_problem(error)}, n_requests=None)
-        inputs: dict[str, Any] = {} if endpoint is LITE else {"endpoint": endpoint.alias}
-        for name, takes in (("image", endpoint.takes_image), ("end_image", endpoint.takes_end_image)):
-            picture, problem = self._picture(name)
-            if problem is None and picture is not None and not takes:
-                problem = Problem(f"{endpoint.name} takes no {name.replace('_', ' ')}: remove it.")
-            if problem is None and picture is None and takes and name == "image":
-                problem = Problem("Choose a picture.", missing=True)
-            if problem is not None:
-                problems[name] = problem
-            elif picture is not None:
-                inputs[name] = picture
-        n = self._repeat(problems)
-        for name, read in self._axes().items():
-            try:
-                values = read()
-                check_values(endpoint, name, values)
-            except LabError as error:
-                problems[_FIELD.get(name, name)] = as_problem(error)
-                continue
-            n *= len(values)
-            if name not in _UNSAID or values != [endpoint.input.model_fields[name].default]:
-                inputs[name] = values
-        if n > MOST:
-            problems["plan"] = Problem(
-                f"{n:,} requests are more than the panel's {MOST:,}. Take fewer values, or use lab.sweep(…)."
-            )
-        counted = None if set(problems) - {"image", "end_image", "plan"} else n
-        plan = None if problems else self._swept(inputs, problems)
-        if plan is not None:
-            self._check_budget(plan, problems)
-        return _Derived(plan=plan, inputs=inputs, problems=problems, n_requests=counted)
-
-    def _axes(self) -> dict[str, Callable[[], Sequence[Any]]]:
-        """How the values of each input are read, in the order of the plan's product."""
-        f = self._fields
-        return {
-            "prompt": lambda: read_prompts(f.prompt),
-            "resolution": lambda: read_ticked("resolution", f.resolution),
-            "aspect_ratio": lambda: read_ticked("aspect ratio", f.aspect_ratio),
-            "camera_fixed": lambda: {"moving": [False], "fixed": [True], "both": [False, True]}[f.camera],
-            "duration": lambda: read_numbers("duration", f.duration),
-            "seed": lambda: read_numbers("seed", f.seed.strip() or "random"),
-        }
-
-    def _repeat(self, problems: dict[str, Problem]) -> int:
-        repeat = self._fields.repeat
-        if isinstance(repeat, bool) or not isinstance(repeat, int) or not 1 <= repeat <= MOST:
-            problems["repeat"] = Problem(f"repeat={repeat!r} must be 1 to {MOST}.")
-            return 1
-        return repeat
-
-    def _swept(self, inputs: Mapping[str, Any], problems: dict[str, Problem]) -> Plan | None:
-        try:
-            return self.study.preview(sweep(**inputs, repeat=self._fields.repeat))
-        except LabError as error:
-            problems["plan"] = as_problem(error)
-            return None
-
-    def _check_budget(self, plan: Plan, problems: dict[str, Problem]) -> None:
-        if not self.needs_confirm:
-            return
-        if not self._fields.budget_usd.strip() and plan.todo:
-            problems["budget_usd"] = Problem("Say how much this study may spend, in dollars.", missing=True)
-            return
-        try:
-            options = Options(budget_usd=read_budget(self._fields.budget_usd), in_flight=self.in_flight)
-            check_budget(self.study.place, plan, self.study.records(), options)
-        except LabError as error:
-            problems["budget_usd"] = as_problem(error)
-
-    def _picture(self, field: str) -> tuple[Picture | None, Problem | None]:
-        """The picture of a field, read once for as long as its file stays the same."""
-        given: ImageField = getattr(self._fields, field)
-        if isinstance(given, str):
-            given = given.strip()
-        if not given:
-            return None, None
-        known_as = _identity(given)
-        try:
-            if known_as not in self._pictures:
-                loaded = images.load(given.data if isinstance(given, Upload) else given)
-                self._pictures[known_as] = (
-                    replace(loaded, name=given.name) if isinstance(given, Upload) else loaded
-                )
-            return self._pictures[known_as], None
-        except LabError as error:
-            return None, as_problem(error)
+    def _derive(self) -> panel_draft.Draft:
+        return panel_draft.draft(self._fields, self.pictures, self.study, in_flight=self.in_flight)
 
 
-_FIELD = {"camera_fixed": "camera"}
-"""Input → the field that holds it, where they differ."""
+def _is_json(what: Any) -> bool:
+    return isinstance(what, str) and what.lstrip()[:1] in {"{", "["}
 
 
-_UNSAID = frozenset({"aspect_ratio", "camera_fixed"})
-"""Inputs that the code leaves out while they have the endpoint's default."""
-
-
-def _identity(source: Any) -> Any:
-    """What a picture is known by while the panel is open; a file that was changed is another one."""
-    if isinstance(source, Upload | Picture | bytes):
-        return source
-    text = os.fspath(source)
+def _stamp(study: Study) -> object:
     try:
-        stat = Path(text).expanduser().stat()
-    except (OSError, ValueError):
-        return text
-    return text, stat.st_mtime_ns, stat.st_size
-
-
-def _count(n: int) -> str:
-    return f"{n:,} request{'s' if n != 1 else ''}"
-
-
-def _minutes(minutes: float) -> str:
-    return f"{max(1.0, minutes):,.0f} min" if minutes < 90 else f"{minutes / 60:,.1f} h"
+        stat = (study.folder / "journal.jsonl").stat()
+    except OSError:
+        return None
+    return stat.st_size, stat.st_mtime_ns

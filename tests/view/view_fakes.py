@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,9 @@ def make_clip(path: Path, *, width: int = 320, height: int = 192, seconds: float
             sink.mux(packet)
 
 
-def write_study(folder: Path, plan: Plan, fates: Iterable[str] = ()) -> Study:
+def write_study(
+    folder: Path, plan: Plan, fates: Iterable[str] = (), *, make: Callable[..., None] = make_clip
+) -> Study:
     """A study folder in which the plan was run.
 
     Args:
@@ -56,6 +58,7 @@ def write_study(folder: Path, plan: Plan, fates: Iterable[str] = ()) -> Study:
         plan: What was asked for.
         fates: For each request `saved` (the default), `refused`, `failed`, `unknown`, `accepted`, `gone`
             (saved, the file deleted since), `broken` (saved, the file damaged since) or `never`.
+        make: Makes a clip's file; it is called as `make_clip` is.
     """
     fates = [*fates, *["saved"] * len(plan)][: len(plan)]
     with Journal(folder) as journal:
@@ -67,12 +70,14 @@ def write_study(folder: Path, plan: Plan, fates: Iterable[str] = ()) -> Study:
                 if picture is not None:
                     (folder / "inputs" / picture.sha256).write_bytes(picture.read())
             if fate != "never":
-                _tell(journal, folder, request, fate, n)
+                _tell(journal, folder, request, fate, n, make)
         journal.append("ended", run="r1", why=None)
     return Study(folder, track=False)
 
 
-def _tell(journal: Journal, folder: Path, request: Request, fate: str, n: int) -> None:
+def _tell(
+    journal: Journal, folder: Path, request: Request, fate: str, n: int, make: Callable[..., None]
+) -> None:
     key = request.key
     wire = request.wire("http://local/cdn/a.jpg", "http://local/cdn/b.jpg")
     journal.append("sending", key, run="r1", request=request.record(), wire=wire, usd=request.usd)
@@ -95,7 +100,7 @@ def _tell(journal: Journal, folder: Path, request: Request, fate: str, n: int) -
     journal.append("finished", key, run="r1", result=result, metrics={"inference_time": 1.5})
     path = folder / "clips" / file_name(key)
     width, height = request.size.width // 4 * 2, request.size.height // 4 * 2
-    make_clip(path, width=width, height=height, hue=n)
+    make(path, width=width, height=height, hue=n)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     facts = media.facts(path)._asdict()
     journal.append("saved", key, run="r1", file=f"clips/{path.name}", sha256=digest, download_s=0.1, **facts)
