@@ -30,11 +30,16 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 
-def opened(uri: str) -> MlflowClient:
+def opened(uri: str, *, before: Callable[[], None] = lambda: None) -> MlflowClient:
     """A client of this store; a SQLite file that is not there yet is made.
 
     What differs from MLflow's own holds for this client only, never for the user's. It leans on a few private names;
     where a version of MLflow has moved them, its own ways are kept.
+
+    Args:
+        uri: Of the store.
+        before: Called before what is done about a lost answer. What it raises ends that: who was waited for in vain,
+            and left, must not make a run that another has made meanwhile.
 
     Raises:
         Unreachable: The database was left half made, by a process that was ended while MLflow set it up.
@@ -59,7 +64,7 @@ def opened(uri: str) -> MlflowClient:
         # the only public switch is an environment variable, which is the user's.
         client._tracking_client._log_url = _say_nothing  # noqa: SLF001
     with contextlib.suppress(AttributeError, ImportError):
-        client.create_run = _made_once(client)
+        client.create_run = _made_once(client, before)
     with contextlib.suppress(AttributeError, ImportError):
         _put_files_straight(client, uri)
     return client
@@ -99,7 +104,7 @@ def _say_nothing(_: str) -> None:
     pass
 
 
-def _made_once(client: MlflowClient) -> Callable[..., Run]:
+def _made_once(client: MlflowClient, before: Callable[[], None]) -> Callable[..., Run]:
     """`create_run`, whose lost answer is looked for before it is asked for again.
 
     What no server received is sent again; what may still be worked on (a time-out, a gateway's 5xx) is an error, and
@@ -120,9 +125,11 @@ def _made_once(client: MlflowClient) -> Callable[..., Run]:
         except MlflowException as error:
             if not _is_lost(error):
                 raise
+        before()
         for run in client.search_runs([experiment_id], f"attributes.start_time = {start_time}"):
             if tags.items() <= run.data.tags.items():
                 return run
+        before()
         return create(experiment_id, **asked)
 
     return careful

@@ -181,7 +181,7 @@ class Tracker:
         self._allow(2 * mlflow_store.ANSWER_S)
         mlflow_store.check(uri)
         self._allow(CALL_S if uri.startswith("http") else _OPEN_S)
-        client = _client(uri)
+        client = _client(uri, before=lambda: self._allow(CALL_S))
         mirror = Mirror(
             client,
             self._experiment_id(client, uri),

@@ -495,7 +495,7 @@ def test_one_request_that_mlflow_refuses_costs_that_request(
         return RuntimeError("no such thing") if len(batches) == 3 else None  # the parent's, the first's, this
 
     real = tracking._client
-    monkeypatch.setattr(tracking, "_client", lambda uri: Grumpy(real(uri), once))
+    monkeypatch.setattr(tracking, "_client", lambda uri, **more: Grumpy(real(uri, **more), once))
     with pytest.warns(TrackingWarning, match="no such thing"), Tracked(study, plan) as one:
         one.save(*plan)
     books = Books(store)
@@ -519,7 +519,7 @@ def test_a_picture_that_another_study_writes_at_the_same_moment_costs_nothing(
         return MlflowException("(sqlite3.IntegrityError) UNIQUE constraint failed: datasets.name")
 
     real = tracking._client
-    monkeypatch.setattr(tracking, "_client", lambda uri: Grumpy(real(uri), once))
+    monkeypatch.setattr(tracking, "_client", lambda uri, **more: Grumpy(real(uri, **more), once))
     with Tracked(study, plan) as one:
         one.save(*plan)
     assert refused

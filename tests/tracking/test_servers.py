@@ -17,7 +17,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.utils import rest_utils
 
 from seedance_lab import columns, journal, mirror, mlflow_client, mlflow_store, tracking
 from seedance_lab.columns import ARTIFACTS, COLUMNS, KEY, RUN
@@ -479,3 +482,23 @@ def test_a_script_that_is_ended_is_completed_by_the_next(
     again = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     assert "TrackingWarning" not in again.stderr
     assert_whole(anywhere, experiment, study)
+
+
+def test_who_was_left_makes_no_run_after_a_lost_answer(
+    on_sqlite: Mlflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass that nobody waits for any more looked for its lost run when the server was back, and made it again."""
+    sent: list[str] = []
+
+    def lost(_: object, path: str, *__: object, **___: object) -> None:
+        sent.append(path)
+        raise MlflowException("no answer") from requests.ConnectionError("reset")
+
+    def left() -> None:
+        raise InterruptedError("left")
+
+    monkeypatch.setattr(rest_utils, "http_request", lost)
+    client = mlflow_client.opened(on_sqlite.url, before=left)
+    with pytest.raises(InterruptedError):
+        client.create_run("0", start_time=1, tags={})
+    assert len(sent) == 1, "neither looked for nor sent again"

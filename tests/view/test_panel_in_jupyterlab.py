@@ -180,7 +180,7 @@ def test_a_saved_panel_says_what_it_was_and_how_to_have_it_again(jupyter: Jupyte
         expect(page.get_by_text("Run its cell to have it again")).to_have_count(1)
         expect(page.get_by_text("Run its cell to have it again")).to_be_hidden()
         page.wait_for_function(
-            "() => document.querySelectorAll('[class*=sl-static] img').length === 2", timeout=20_000
+            "() => document.querySelectorAll('[class*=sl-static] img').length === 2", timeout=60_000
         )
         saved = jupyter.saved(page, "saved.ipynb")
         # The kernel goes away under a page that stays: the picture field, which lives, says so.
