@@ -238,4 +238,5 @@ def test_leftovers_are_all_looked_after_at_once(world: World, many: Plan) -> Non
     began = world.now
     world.run(many, in_flight=1)
     assert world.stages() == {"saved": 8}
-    assert world.now - began < 5 * world.service_s
+    # 167 to 203 s by the jitter of the looks; one after the other it would be 8 times 40.
+    assert world.now - began < 6 * world.service_s
