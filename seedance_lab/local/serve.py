@@ -97,7 +97,7 @@ def serve(
     """
     asked = behaviour or Behaviour()
     Keys(asked.keys)  # said before anything is begun
-    with _logged(folder), _listening(host, port) as listener:
+    with _logged(folder), listening(host, port) as listener:
         url = environment.base_url(host, listener.getsockname()[1], secure=secure)
         certificate = tls.certificate(folder, environment.names(host, hosts)) if secure else None
         renderer: Renderer = (
@@ -188,7 +188,12 @@ def _stop_on_signals(server: uvicorn.Server) -> None:
 
 
 @contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """A socket that listens there, closed at the end.
+
+    Raises:
+        EngineError: The port is taken, or there is no such address.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named in full: asyncio turns Nagle's delay (40 ms for each answer) off only where it can read TCP here.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

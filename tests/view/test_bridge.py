@@ -98,17 +98,16 @@ def test_what_was_lost_on_the_way_is_mended_by_the_next_heartbeat(widget: FakeWi
     assert len(widget.sent) == n
 
 
-def test_an_update_costs_its_caller_nothing_to_speak_of(widget: FakeWidget, model: Model) -> None:
-    """The caller may be the loop that runs the sweep; 2 ms is what it may take. The widget here is slow."""
-    widget.listeners.append(lambda _: time.sleep(0.05))
+def test_an_update_does_not_wait_for_the_front_end(widget: FakeWidget, model: Model) -> None:
+    """The caller may be the loop that runs the sweep. The widget here hangs until the caller is done."""
+    done, was_done = threading.Event(), []
+    widget.listeners.append(lambda _: was_done.append(done.wait(20)))
     bridge = Bridge(widget, snapshot=model.snapshot, handlers={})
-    took = []
     for n in range(500):
-        cell = model.put(f"c{n}", n + 1)
-        began = time.perf_counter()
-        bridge.patch([cell])
-        took.append(time.perf_counter() - began)
-    assert sorted(took)[len(took) // 2] < 0.002
+        bridge.patch([model.put(f"c{n}", n + 1)])
+    done.set()
+    wait_until(lambda: bool(was_done))
+    assert all(was_done)
 
 
 def test_of_two_versions_of_a_cell_the_newer_one_is_sent(widget: FakeWidget, model: Model) -> None:
