@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 from view_fakes import make_picture
 from view_jupyter import CHROMIUM, JupyterLab
+from view_pages import Pages
 
 from seedance_lab.plan import Plan, sweep
 
@@ -50,6 +51,15 @@ def browser() -> Iterator[Browser]:
         )
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def pages(browser: Browser) -> Iterator[Pages]:
+    """Opens pages in it; whatever they complain of fails the test."""
+    made = Pages(browser)
+    yield made
+    made.close()
+    assert made.complaints == []
 
 
 @pytest.fixture(scope="module")

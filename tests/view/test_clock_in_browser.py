@@ -7,31 +7,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Page
+from view_pages import Pages, draw_number, write_frames
 
-JS = Path(__file__).parents[2] / "seedance_lab" / "view" / "js"
 PAGE = Path(__file__).with_name("clock_page.html")
 BITS = 8  # a frame's number, as blocks of light and dark along the top
-SIZE = (160, 96)
+WIDTH, HEIGHT = 160, 96
 
 
-def write_clip(path: Path, *, fps: int, frames: int) -> None:
-    """A grey clip with its frame numbers."""
-    width, height = SIZE
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": "10", "g": str(fps)})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for n in range(frames):
-            image = np.full((height, width, 3), 90, np.uint8)
-            for bit in range(BITS):
-                image[:20, 20 * bit : 20 * bit + 20] = 255 * (n >> (BITS - 1 - bit) & 1)
-            for packet in stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
+def numbered(frames: int) -> Iterator[np.ndarray[Any, Any]]:
+    """Grey pictures with their numbers."""
+    for n in range(frames):
+        image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
+        draw_number(image, n, BITS)
+        yield image
 
 
 CLIPS = {"long": (24, 96), "short": (24, 36), "quick": (30, 120)}
@@ -46,42 +37,24 @@ def member(name: str) -> dict[str, Any]:
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clips")
     for name, (fps, frames) in CLIPS.items():
-        write_clip(folder / f"{name}.mp4", fps=fps, frames=frames)
+        write_frames(folder / f"{name}.mp4", numbered(frames), fps=fps, crf=10)
     (folder / "broken.mp4").write_bytes(b"no video")
     return folder
 
 
 @pytest.fixture
-def opened(browser: Browser, clips: Path) -> Iterator[Callable[..., Page]]:
-    """Opens the page with a clock and its members; whatever it complains of fails the test."""
-    contexts, complaints = [], []
-
-    def answer(route: Route) -> None:
-        path = route.request.url.removeprefix("http://lab.test")
-        if path == "/":
-            return route.fulfill(path=PAGE)
-        file = (JS if path.startswith("/js/") else clips) / Path(path).name
-        return route.fulfill(path=file) if file.is_file() else route.fulfill(status=404, body="")
+def opened(pages: Pages, clips: Path) -> Callable[..., Page]:
+    """Opens the page with a clock and its members."""
 
     def open_page(*names: str, loop: bool = False, ends: str = "hold") -> Page:
-        context = browser.new_context()
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(30_000)
-        page.route("http://lab.test/**", answer)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto("http://lab.test/")
-        page.wait_for_function("() => window.ready")
+        page = pages.served(PAGE, clips, patience_s=30)
         page.evaluate("options => lab.start(options)", {"loop": loop, "ends": ends})
         for name in names:
             page.evaluate("one => lab.add(one)", member(name))
         rest(page)
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    return open_page
 
 
 def rest(page: Page) -> None:

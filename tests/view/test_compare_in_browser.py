@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Page
+from view_pages import Pages, draw_number, write_frames
 
 ROOT = Path(__file__).parents[2]
-JS = ROOT / "seedance_lab" / "view" / "js"
 PAGE = Path(__file__).with_name("views_page.html")
 AXE = ROOT / "tests" / "js" / "node_modules" / "axe-core" / "axe.min.js"
 SHOTS = os.environ.get("SEEDANCE_LAB_SHOTS")  # a folder for pictures of what the tests saw
@@ -35,25 +34,15 @@ COLUMNS = [
 ]
 
 
-def write_clip(path: Path, colour: tuple[int, int, int], *, patch: bool = False, scale: int = 1) -> None:
-    """A clip of one colour with its frame numbers; with a white patch in its right lower part when asked."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=FPS, options={"crf": "8", "g": "24"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH * scale, HEIGHT * scale, "yuv420p"
-        for n in range(FRAMES):
-            image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-            image[:] = colour
-            image[:20, : 20 * BITS] = 0
-            for bit in range(BITS):
-                if n >> (BITS - 1 - bit) & 1:
-                    image[:20, 20 * bit : 20 * bit + 20] = 255
-            if patch:
-                image[120:160, 220:280] = 255
-            image = image.repeat(scale, 0).repeat(scale, 1)
-            for packet in stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
+def pictures(colour: tuple[int, int, int], *, patch: bool, scale: int) -> Iterator[np.ndarray[Any, Any]]:
+    """Pictures of one colour with their numbers; with a white patch in the right lower part when asked."""
+    for n in range(FRAMES):
+        image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        image[:] = colour
+        draw_number(image, n, BITS)
+        if patch:
+            image[120:160, 220:280] = 255
+        yield image.repeat(scale, 0).repeat(scale, 1)
 
 
 @pytest.fixture(scope="module")
@@ -62,43 +51,20 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, colour, patch, scale in [
         ("red", RED, False, 1), ("blue", BLUE, False, 1), ("patched", RED, True, 1), ("large", BLUE, False, 3),
     ]:  # fmt: skip
-        write_clip(folder / f"{name}.mp4", colour, patch=patch, scale=scale)
+        write_frames(folder / f"{name}.mp4", pictures(colour, patch=patch, scale=scale), fps=FPS, crf=8)
         Image.new("RGB", (WIDTH, HEIGHT), colour).save(folder / f"{name}.png")
     Image.effect_noise((1600, 1200), 90).convert("RGB").save(folder / "photo.png")
     return folder
 
 
 @pytest.fixture
-def opened(browser: Browser, clips: Path) -> Iterator[Callable[..., Page]]:
-    """Opens the page; whatever it complains of fails the test."""
-    contexts, complaints = [], []
-
-    def answer(route: Route) -> None:
-        path = route.request.url.removeprefix("http://lab.test")
-        if path == "/":
-            return route.fulfill(path=PAGE)
-        file = (JS if path.startswith("/js/") else clips) / Path(path).name
-        return route.fulfill(path=file) if file.is_file() else route.fulfill(status=404, body="")
+def opened(pages: Pages, clips: Path) -> Callable[..., Page]:
+    """Opens the page."""
 
     def open_page(width: int = 1400, height: int = 900, *, dark: bool = False, still: bool = False) -> Page:
-        context = browser.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme="dark" if dark else "light",
-            reduced_motion="reduce" if still else "no-preference",
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(15_000)
-        page.route("http://lab.test/**", answer)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto("http://lab.test/")
-        page.wait_for_function("() => window.ready")
-        return page
+        return pages.served(PAGE, clips, size=(width, height), dark=dark, still=still)
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    return open_page
 
 
 def cell(file: str, seed: int, **more: Any) -> dict[str, Any]:

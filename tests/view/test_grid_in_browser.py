@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
+from view_pages import Pages, write_frames
 
 ROOT = Path(__file__).parents[2]
 STATIC = ROOT / "seedance_lab" / "view" / "static"
@@ -53,34 +53,27 @@ def twelve() -> list[dict[str, Any]]:
     return [cell(*one, n) for n, one in enumerate(settings)]
 
 
-def write_clip(path: Path, colour: tuple[int, int, int]) -> None:
+def lighter(colour: tuple[int, int, int]) -> Iterator[np.ndarray[Any, Any]]:
     """Two seconds of one colour that grows lighter, so that a late frame is another picture than the first."""
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=FPS, options={"crf": "20", "g": "24"})
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for n in range(FRAMES):
-            image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-            image[:] = np.minimum(255, np.array(colour) + n)
-            for packet in stream.encode(av.VideoFrame.from_ndarray(image, "rgb24")):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
+    for n in range(FRAMES):
+        image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        image[:] = np.minimum(255, np.array(colour) + n)
+        yield image
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("grid")
     for name, colour in COLOURS.items():
-        write_clip(made / f"{name}.mp4", colour)
+        write_frames(made / f"{name}.mp4", lighter(colour), fps=FPS, crf=20)
         Image.new("RGB", (WIDTH, HEIGHT), colour).save(made / f"{name}.jpg")
     (made / "broken.mp4").write_bytes(b"no video at all")
     return made
 
 
 @pytest.fixture
-def opened(browser: Browser, folder: Path) -> Iterator[Callable[..., Page]]:
-    """Opens a page of cells; an error in it that nobody caught fails the test, and so does a request to any host."""
-    contexts, complaints = [], []
+def opened(pages: Pages, folder: Path) -> Callable[..., Page]:
+    """Opens a page of cells; a request to any host fails the test."""
 
     def open_page(
         cells: list[dict[str, Any]],
@@ -114,16 +107,8 @@ def opened(browser: Browser, folder: Path) -> Iterator[Callable[..., Page]]:
             f'<script type="application/json" id="seedance-lab-data">{data}</script>'
             f"<script>{(STATIC / 'page.js').read_text()}</script></main></body></html>"
         )
-        context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme="dark" if dark else "light",
-            reduced_motion="reduce" if still else "no-preference",
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(15_000)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda r: complaints.append(r.url) if r.url.startswith("http") else None)
+        page = pages.new(size, dark=dark, still=still)
+        page.on("request", lambda r: pages.complaints.append(r.url) if r.url.startswith("http") else None)
         page.add_init_script(
             "window.long = []; new PerformanceObserver(list => window.long.push(...list.getEntries()"
             ".map(e => e.duration))).observe({type: 'longtask', buffered: true});"
@@ -132,10 +117,7 @@ def opened(browser: Browser, folder: Path) -> Iterator[Callable[..., Page]]:
         expect(page.locator(".sl-grid-view")).to_be_visible()
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert complaints == []
+    return open_page
 
 
 def names(page: Page) -> list[str]:
