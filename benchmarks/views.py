@@ -51,8 +51,8 @@ from seedance_lab.local.render.warp import plain_opencv
 from seedance_lab.plan import Plan, sweep
 from seedance_lab.request import Request
 from seedance_lab.view.cells import GridModel
+from seedance_lab.view.entries import Entry, Fixed
 from seedance_lab.view.lab_widget import STATIC
-from seedance_lab.view.sources import Entry, Fixed
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tests" / "view"))

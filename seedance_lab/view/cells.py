@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from seedance_lab.clip import Clip
 from seedance_lab.errors import ClipError, LabError
 from seedance_lab.view.artifacts import fetched
+from seedance_lab.view.entries import Entry, Source
 from seedance_lab.view.headings import columns_of
-from seedance_lab.view.sources import Entry, Source
 from seedance_lab.view.views import View, first_view
 
 VERSION = 1

@@ -9,7 +9,7 @@ from seedance_lab import run as runs
 from seedance_lab.progress import Snapshot
 from seedance_lab.run import Run
 from seedance_lab.study import Study
-from seedance_lab.view.sources import StudySource
+from seedance_lab.view.study_source import StudySource
 
 Phase = Literal["idle", "running", "paused", "stopping", "cancelling"]
 Word = Literal["pause", "resume", "stop", "cancel"]

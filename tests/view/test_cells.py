@@ -13,7 +13,8 @@ from view_fakes import make_clip, write_study
 from seedance_lab.errors import LabError
 from seedance_lab.plan import Plan
 from seedance_lab.view.cells import GridModel
-from seedance_lab.view.sources import Entry, Fixed, source_of
+from seedance_lab.view.entries import Entry, Fixed
+from seedance_lab.view.sources import source_of
 
 
 class Growing(Fixed):

@@ -10,7 +10,8 @@ from view_fakes import make_clip, make_picture, write_study
 import seedance_lab as lab
 from seedance_lab.plan import Plan, sweep
 from seedance_lab.view.cells import GridModel
-from seedance_lab.view.sources import Entry, Fixed, source_of
+from seedance_lab.view.entries import Entry, Fixed
+from seedance_lab.view.sources import source_of
 from seedance_lab.view.terminal import table
 
 

@@ -107,6 +107,21 @@ def test_a_folder_of_files_is_every_video_in_it_by_number(tmp_path: Path) -> Non
     ]
 
 
+def test_clips_of_a_study_bring_what_was_measured_and_said_of_them(tmp_path: Path, plan: Plan) -> None:
+    """`study.clips()`, chosen from by hand, is the usual list; a copy of a file elsewhere knows nothing of it."""
+    study = Study(write_study(tmp_path / "s", plan).folder, track=False)
+    study.measure(only="tenengrad", progress=False)
+    some = study.clips()[1:3]
+    study.rate(some[0], stars=4)
+    source = source_of(some)
+    first, second = source.entries()
+    assert first.values["tenengrad"] == source_of(study).entries()[1].values["tenengrad"] > 0
+    assert (first.rating["stars"], second.rating) == (4, {})
+    assert source.study is not None
+    assert source.study.folder == study.folder
+    assert source_of([*some, tmp_path / "s" / "clips" / some[0].path.name]).study is None
+
+
 def test_a_list_takes_clips_paths_and_studies_and_tells_equals_apart(tmp_path: Path, plan: Plan) -> None:
     study = write_study(tmp_path / "s", plan)
     make_clip(tmp_path / "a.mp4", seconds=0.2)

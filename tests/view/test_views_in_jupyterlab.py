@@ -230,7 +230,7 @@ def test_updates_in_a_burst_arrive_complete(jupyter: JupyterLab, tmp_path: Path,
         "burst.ipynb",
         opening(tmp_path / "s") + "from seedance_lab.view.cells import GridModel\n"
         "from seedance_lab.view.grid import Grid\n"
-        "from seedance_lab.view.sources import Entry, Fixed\n"
+        "from seedance_lab.view.entries import Entry, Fixed\n"
         "model = GridModel(Fixed([Entry(id=f'c{n}', settings={'seed': n}, state='running') for n in range(50)]))\n"
         "grid = Grid(model); grid.widget",
         "for n in range(5000):\n    model._put(f'c{n % 50}', state='failed', why=f'update {n}')",
