@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from seedance_lab.errors import LabError
@@ -311,8 +312,11 @@ def _worth(mean_against: float, y: Floats, is_ratio: bool) -> float:
 
 def _rows(table: pd.DataFrame) -> list[Any]:
     """The table's rows with their columns as attributes; a missing count is None."""
-    clean = table.astype({"n_needed": object})
-    return list(clean.where(clean.notna() | (clean.columns != "n_needed"), None).itertuples(index=False))
+    missing = table["n_needed"].isna().to_list()
+    rows = [SimpleNamespace(**row) for row in table.to_dict("records")]
+    for row, is_missing in zip(rows, missing, strict=True):
+        row.n_needed = None if is_missing else row.n_needed
+    return rows
 
 
 # ── what can be said ────────────────────────────────────────────────────────────────────────────────────

@@ -25,7 +25,6 @@ KINDS = {sweep.name: sweep for sweep in COVERAGE["KINDS"]}
     [
         "15 % of the clips failed",
         "half of the 720p clips not run",
-        "lognormal noise",
         "4 seeds, no other setting",
         "8 seeds, lognormal",
         "the effect differs by seed (2 s)",
