@@ -24,7 +24,7 @@ class Aside:
         self._collector = collector
         self._frames: queue.Queue[Frame | None] = queue.Queue(_WAITING)
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="seedance_lab measuring", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="seedance_lab aside", daemon=True)
         self._thread.start()
 
     def see(self, frame: Frame) -> None:

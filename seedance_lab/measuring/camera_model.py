@@ -105,10 +105,10 @@ def _most_agreed(x: Field, y: Field, u: Field, v: Field, trust: Field, pixel: fl
     a, b = (dx * du + dy * dv) / length, (dx * dv - dy * du) / length
     models = np.zeros((i.size + 1, 4), np.float32)
     models[1:] = np.stack([a, b, u[i] - a * x[i] + b * y[i], v[i] - b * x[i] - a * y[i]], axis=1)
-    few = slice(None, None, max(1, n // _JUDGES))
-    mu, mv = Similarity(*models.T[:, :, None]).of(x[few], y[few])
-    agree = size(u[few] - mu, v[few] - mv) <= slack_of(mu, mv, pixel)
-    score = agree @ trust[few]
+    x, y, u, v, trust = (f[:: max(1, n // _JUDGES)].copy() for f in (x, y, u, v, trust))
+    mu, mv = Similarity(*models.T[:, :, None]).of(x, y)
+    agree = size(u - mu, v - mv) <= slack_of(mu, mv, pixel)
+    score = agree @ trust
     score[0] *= _REST
     return Similarity(*map(float, models[int(np.argmax(score))]))
 

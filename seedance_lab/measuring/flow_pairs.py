@@ -125,11 +125,12 @@ class _Steps:
         _, rows, columns = self._velocities[-1].shape
         share = cv2.resize(trust, (columns, rows), interpolation=cv2.INTER_AREA)
         share = share / np.float32(max(float(share.sum()), 1e-9))
-        speed = change = weight = 0.0
+        change = weight = 0.0
+        speeds = [float((share * size(*velocity)).sum()) for velocity in self._velocities]
         for old, new in itertools.pairwise(self._velocities):
-            speed += float((share * (size(*old) + size(*new))).sum()) / 2
             change += float((share * size(*(new - old))).sum())
             weight += 1
+        speed = sum((old + new) / 2 for old, new in itertools.pairwise(speeds))
         return Evenness(speed, change, weight)
 
     def begin_pair(self, *, whole: bool) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import cv2
 
 from seedance_lab.measuring import decode
+from seedance_lab.measuring.ahead import read_ahead
 from seedance_lab.measuring.aside import Aside
 from seedance_lab.measuring.asked import Asked
 from seedance_lab.measuring.catalog import PARTS
@@ -45,11 +46,13 @@ def measured(path: Path, asked: Asked, wanted: frozenset[str], more: Sequence[Pa
                     collector = Aside(collector)
                     threads.callback(collector.close)
                 parts.append((part, collector))
-        for frame in reader.frames():
+        for frame in threads.enter_context(read_ahead(reader.frames())):
             for _, collector in parts:
                 collector.see(frame)
-    for part, collector in parts:
-        found = collector.found()
+        # What is on a thread of its own comes last: it still has frames to go, and the others find meanwhile.
+        told = {part: collector.found() for part, collector in sorted(parts, key=lambda one: one[0].aside)}
+    for part, _ in parts:
+        found = told[part]
         series |= found.series
         for name in (m.name for m in part.measures if m.name in wanted):
             value = found.values.get(name, math.nan)

@@ -62,7 +62,7 @@ def test_what_it_raises_is_raised_where_the_frames_come_from(film: Path) -> None
     part = Part((MEASURE,), lambda *_: Sums(fails_at=3), aside=True)
     with pytest.raises(ZeroDivisionError, match="planted"):
         one_pass.measured(film, Asked(), frozenset({"sum_of_small"}), [part])
-    assert not [t for t in threading.enumerate() if t.name == "seedance_lab measuring"]
+    assert not [t for t in threading.enumerate() if t.name == "seedance_lab aside"]
 
 
 def test_a_file_that_breaks_off_ends_its_thread(film: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_file_that_breaks_off_ends_its_thread(film: Path) -> None:
         one = aside.Aside(part.collector(reader.video, Asked(), frozenset({"sum_of_small"})))
         one.see(next(reader.frames()))
         one.close()
-    assert not [t for t in threading.enumerate() if t.name == "seedance_lab measuring"]
+    assert not [t for t in threading.enumerate() if t.name == "seedance_lab aside"]
 
 
 def test_a_reduced_frame_has_no_planes_left(film: Path) -> None:
