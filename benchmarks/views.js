@@ -65,7 +65,10 @@ window.bench = (() => {
     return bottom > box.top && top < box.bottom && right > box.left && left < box.right;
   };
 
-  /** Run a cell that shows so many clips, and watch until the pictures in sight are drawn, and `rest` ms more. */
+  /**
+   * Run a cell that shows so many clips, and watch until the pictures in sight are drawn, and `rest` ms more; then
+   * until the hidden sheet has come.
+   */
   async function shown(index, n, rest) {
     await wait(rest); // what the page still had to do
     tasks.length = scripts.length = 0;
@@ -80,6 +83,10 @@ window.bench = (() => {
       });
     } else await until(() => idle);
     await wait(rest);
+    const meanwhile = tasks.splice(0);
+    const sheet = () => document.querySelectorAll(".seedance-lab-sheet img").length >= n;
+    await until(sheet);
+    if (n) await wait(rest);
     const drawn = Math.max(0, ...seen.map((poster) => posters.get(poster)));
     const own = scripts.filter((one) => one.sourceURL.startsWith("blob:"));
     const view = document.querySelector(".sl-grid-view");
@@ -87,7 +94,8 @@ window.bench = (() => {
       cell: idle - began,
       drawn: n ? drawn - idle : null,
       seen: seen.length,
-      tasks: tasks.map((one) => Math.round(one.duration)),
+      tasks: meanwhile.map((one) => Math.round(one.duration)),
+      later: tasks.map((one) => Math.round(one.duration)),
       own: Math.max(0, ...own.map((one) => one.duration)),
       height: view?.closest(".jp-OutputArea-output").offsetHeight ?? 0,
     };

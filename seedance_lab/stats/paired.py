@@ -312,9 +312,9 @@ def _worth(mean_against: float, y: Floats, is_ratio: bool) -> float:
 
 def _rows(table: pd.DataFrame) -> list[Any]:
     """The table's rows with their columns as attributes; a missing count is None."""
-    missing = table["n_needed"].isna().to_list()
-    rows = [SimpleNamespace(**row) for row in table.to_dict("records")]
-    for row, is_missing in zip(rows, missing, strict=True):
+    names = [str(name) for name in table.columns]
+    rows = [SimpleNamespace(**dict(zip(names, row, strict=True))) for row in table.itertuples(index=False)]
+    for row, is_missing in zip(rows, table["n_needed"].isna(), strict=True):
         row.n_needed = None if is_missing else row.n_needed
     return rows
 

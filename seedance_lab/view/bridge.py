@@ -4,8 +4,8 @@ JupyterLab drops widget messages above 1,000 a second without a word. So updates
 second at most, each with a number; a browser that finds a gap says what it has, as it does every two seconds anyway,
 and gets everything anew. A patch holds whole cells, so one that comes twice does no harm.
 
-    to the kernel    ready{have} · media{rid, id, kind} · posters{all: [[rid, id]]} · view · rate · cmd · choice ·
-                     undo · pause · upload
+    to the kernel    ready{have} · media{rid, id, kind} · posters{all: [[rid, id]]} · drawn · view · rate · cmd ·
+                     choice · undo · pause · upload
     to the browser   snapshot{seq, data} · patch{seq, cells, live?, columns?, view?} · media{rid, i, n, mime} ·
                      media_error{rid, why} · given{ids, kind, mime} · ack{cid, ok, err} · what else handlers send
 """

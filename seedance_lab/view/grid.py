@@ -22,7 +22,7 @@ from seedance_lab.pages.sheet import Embed, sheet
 from seedance_lab.view.bridge import Bridge
 from seedance_lab.view.cells import GridModel
 from seedance_lab.view.lab_widget import lab_widget, shown_as
-from seedance_lab.view.plain import PlainSheet, display
+from seedance_lab.view.plain import PATIENCE_S, PlainSheet, display
 from seedance_lab.view.serving import Serving
 from seedance_lab.view.sources import source_of
 from seedance_lab.view.terminal import table
@@ -208,8 +208,13 @@ class Grid:
             return
         if where == "widget" and (self._model.ids or self._model.source.study is not None):
             display(*shown_as(self.widget, self.line))
-            self._plain.show()
-            self._prepare()
+            if self._living is None or self._watcher is None or not self._model.ids:
+                self._plain.show()
+                return
+            self._plain.hold()
+            self._watcher.wait_for_page()
+            # What the notebook runs next would hold them up.
+            self._living.serving.prepare(self._model.ids, patience_s=PATIENCE_S)
             return
         self._plain.show(patience_s=None)
         if self._model.is_live and (self._watcher is None or self._watcher.is_over):
@@ -274,6 +279,7 @@ class Grid:
         """Take the living view away, and follow nothing any more. The plain sheet stays."""
         if self._watcher is not None:
             self._watcher.close()
+            self._plain.fill()
         if self._living is not None:
             self._living.close()
         self._watcher = self._living = None
@@ -303,10 +309,6 @@ class Grid:
         """What stands where there is no sheet, or none yet."""
         return f'<div class="sl-static-{self._id}">{html.escape(self.line)}</div>'
 
-    def _prepare(self) -> None:
-        if self._living is not None:
-            self._living.serving.prepare(self._model.ids)
-
     def __repr__(self) -> str:
         return f"<Grid of {self.line}>" if self._model.ids else self.line
 
@@ -334,6 +336,7 @@ class _Living:
         self._watcher = watcher
         handlers = {
             "ready": self._on_ready,
+            "drawn": self._on_drawn,
             "media": self.serving.on_media,
             "posters": self.serving.on_posters,
             "view": self._on_view,
@@ -372,6 +375,10 @@ class _Living:
         self._was_heard = True
         if self._watcher is not None:
             self._watcher.heard()
+
+    def _on_drawn(self, _: Mapping[str, Any], __: Sequence[Any]) -> None:
+        if self._watcher is not None:
+            self._watcher.came_up()
 
     def _on_view(self, message: Mapping[str, Any], _: Sequence[Any]) -> None:
         told = message.get("view")

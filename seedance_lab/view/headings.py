@@ -43,7 +43,7 @@ def _setting(name: str, values: list[Any], units: Mapping[str, str]) -> dict[str
     return {
         "name": name,
         "label": name,
-        "unit": _unit(name, units),
+        "unit": units.get(name) or declared.UNITS.get(name, ""),
         "kind": "setting",
         "values": _ordered(name, values),
         "labels": {as_text(None): "random"} if name == "seed" else {},
@@ -58,7 +58,7 @@ def _number(name: str, units: Mapping[str, str]) -> dict[str, Any]:
     return {
         "name": name,
         "label": _LABELS.get(name, name),
-        "unit": _unit(name, units),
+        "unit": _unit(name, kind, units),
         "kind": kind,
         "values": [],
         "labels": {},
@@ -66,9 +66,11 @@ def _number(name: str, units: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _unit(name: str, units: Mapping[str, str]) -> str:
+def _unit(name: str, kind: str, units: Mapping[str, str]) -> str:
     given = units.get(name) or declared.UNITS.get(name)
-    return given if given is not None else measuring.units([name]).get(name, "")
+    if given is not None or kind != "measure":  # asked for any other, measures would be loaded, with NumPy
+        return given or ""
+    return measuring.units([name]).get(name, "")
 
 
 def _ordered(name: str, values: list[Any]) -> list[Any]:

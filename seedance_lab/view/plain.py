@@ -32,6 +32,23 @@ class PlainSheet:
         self._draw, self._line, self._early = draw, line, early
         self._drawing = threading.Lock()
         self._is_out = False
+        self._is_held = False
+
+    def hold(self) -> None:
+        """Keep its place below the cell that runs, with nothing in it, until it is drawn by `redraw`.
+
+        A page that draws a living view has no time to draw the sheet, too, which nobody sees meanwhile.
+        """
+        self.fill()
+        self._n_shown += 1
+        # Without HTML: at the first of a page JupyterLab loads what typesets formulas, even if it is empty.
+        display({"text/plain": ""}, display_id=self._id)
+        self._is_out = self._is_held = True
+
+    def fill(self) -> None:
+        """Draw it now if its place is kept and nothing is in it yet."""
+        if self._is_held:
+            self.redraw()
 
     def show(self, *, patience_s: float | None = PATIENCE_S) -> None:
         """Put it below the cell that runs.
@@ -60,6 +77,7 @@ class PlainSheet:
         from IPython.display import update_display
 
         with self._drawing:  # the last one drawn is the last one sent
+            self._is_held = False
             update_display(self._bundle(self._draw()), raw=True, display_id=self._id)
 
     @property

@@ -11,7 +11,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, Protocol
 
@@ -102,12 +102,20 @@ class Serving:
             some = {id_: questions[id_] for id_ in ids[at : at + _BUNDLE]}
             self._put("poster", partial(self._answer_posters, some))
 
-    def prepare(self, ids: Sequence[str]) -> None:
-        """Make posters and read sizes before anybody asks, of what is on this machine."""
+    def prepare(self, ids: Sequence[str], *, patience_s: float = 0.0) -> None:
+        """Make posters and read sizes before anybody asks, of what is on this machine.
+
+        Args:
+            ids: Of the cells.
+            patience_s: How long to wait until they are made.
+        """
+        begun: list[Future[None]] = []
         for id_ in ids:
             if id_ not in self._begun and self._model.is_here(id_):
                 self._begun.add(id_)
-                self._put("poster", partial(self._prepare, id_))
+                begun += self._put("poster", partial(self._prepare, id_))
+        if patience_s:
+            wait(begun, timeout=patience_s)
 
     def give(self) -> None:
         """Send posters unasked, of clips that the page has none of: it cannot ask while the kernel runs a cell."""
@@ -123,9 +131,11 @@ class Serving:
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _put(self, kind: str, work: Callable[[], None]) -> None:
-        with contextlib.suppress(RuntimeError):  # it was closed
-            self._pools[kind].submit(work)
+    def _put(self, kind: str, work: Callable[[], None]) -> list[Future[None]]:
+        try:
+            return [self._pools[kind].submit(work)]
+        except RuntimeError:  # it was closed
+            return []
 
     def _prepare(self, id_: str) -> None:
         self._model.read_file(id_)

@@ -27,6 +27,10 @@ GONE_S = 10.0
 """A page that is seen tells so every 2 s; after this long without a word nobody is looking."""
 SHEET_S = 5.0
 """Least time between two plain sheets while something is under way."""
+COMING_UP_S = 6.0
+"""What the first sheet waits for a page that comes up: until it says that all is drawn, or for so long."""
+UNHEARD_S = 2.0
+"""The same where no page has said anything: there may be none, or the kernel cannot hear it."""
 
 _TWO_BEATS_S = 4.5
 """Of the page's heart, and a little."""
@@ -104,6 +108,8 @@ class Watcher:
         self._over = threading.Event()
         self._wake = threading.Event()
         self._is_stale = False
+        self._waits_from_s: float | None = None
+        self._was_heard = False
         self._drawn_s = time.monotonic()
         self._resting_s = 0.0
         model.on_change(self._changed)
@@ -112,7 +118,18 @@ class Watcher:
 
     def heard(self) -> None:
         """The page has said that it is seen."""
+        self._was_heard = True
         self._ear.heard()
+        self._wake.set()
+
+    def wait_for_page(self) -> None:
+        """Have the sheet drawn when a page that was shown the view now has come up."""
+        self._waits_from_s, self._was_heard = time.monotonic(), False
+        self.redraw()
+
+    def came_up(self) -> None:
+        """The page has said that all it shows is drawn."""
+        self._waits_from_s = None
         self._wake.set()
 
     def close(self) -> None:
@@ -160,6 +177,8 @@ class Watcher:
             # The first sheet in which nothing runs any more is the one that is kept: it does not wait.
             least_s = 0.0 if not self._model.is_live else SHEET_S if is_watched else UNSEEN_S
             since_s = time.monotonic() - self._drawn_s
+            if self._redraw and self._is_coming_up():
+                return
             if self._redraw and self._is_stale and since_s >= max(least_s, self._resting_s):
                 self._draw(self._redraw)
         except (LabError, OSError) as error:
@@ -168,9 +187,15 @@ class Watcher:
             _LOG.exception("the grid could not be brought up to date")
             self._over.wait(UNSEEN_S)
 
+    def _is_coming_up(self) -> bool:
+        if self._waits_from_s is None:
+            return False
+        most_s = COMING_UP_S if self._was_heard else UNHEARD_S
+        return time.monotonic() - self._waits_from_s < most_s
+
     def _draw(self, redraw: Callable[[], None]) -> None:
         began = time.monotonic()
-        self._is_stale = False
+        self._is_stale, self._waits_from_s = False, None
         redraw()
         self._drawn_s = time.monotonic()
         self._resting_s = _SHARE * (self._drawn_s - began)

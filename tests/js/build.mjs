@@ -18,7 +18,7 @@ const VIEWS = {
 const at = (path) => fileURLToPath(new URL(`../../seedance_lab/view/${path}`, import.meta.url));
 // Nobody outside of a script sees these: a class's own, call-backs, and what one module hands to another.
 const HANDED =
-  "viewOf nameOf setView setPage redraw describe boxAt canRate dispose settle disarm suspend armed fitted clock channel anchor spans matrix";
+  "viewOf nameOf setView setPage redraw describe boxAt canRate dispose settle bare disarm suspend armed fitted clock channel anchor spans matrix";
 const OWN = new RegExp(`^_.|^on[A-Z]|^(${HANDED.replaceAll(" ", "|")})$`);
 const common = { bundle: true, minify: true, write: false, charset: "utf8", target: "es2022", mangleProps: OWN };
 const made = async (options) => (await build({ ...common, ...options })).outputFiles[0].text;

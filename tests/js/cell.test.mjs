@@ -243,6 +243,38 @@ test("decoders go to the nearest, and no more than there are", async () => {
   assert.equal(clock.members.size, 0);
 });
 
+test("videos wait for the pictures in sight, but not for ever, and the end is told once they are open", async () => {
+  globalThis.innerHeight = 800;
+  const source = new FakeSource();
+  const get = source._get.bind(source);
+  /** @type {() => void} */
+  let come = () => {};
+  const late = new Promise((resolve) => (come = () => resolve(undefined)));
+  const never = new Promise(() => {});
+  source._get = async (kind, cell) => {
+    if (kind === "poster") await (cell.id === "a" ? late : cell.id === "b" ? never : null);
+    return get(kind, cell);
+  };
+  const pause = (/** @type {number} */ ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  const [a, b] = ["a", "b"].map((id) => shown(clip(id), { source }).view);
+  const decoders = new Decoders();
+  let told = 0;
+  decoders.onDrawn = () => told++;
+  decoders.watch(a);
+  await pause(400);
+  assert.deepEqual([a.bare, a.armed, told], [true, false, 0]);
+  come();
+  await pause(200);
+  assert.deepEqual([a.bare, a.armed], [false, true]);
+  assert.ok(told > 0);
+  decoders.watch(b);
+  await pause(400);
+  assert.equal(b.armed, false);
+  await pause(1500);
+  assert.deepEqual([b.bare, b.armed], [true, true]);
+  decoders.dispose();
+});
+
 test("a kernel that is busy is no fault of the file: it is asked again, and the picture stays", async () => {
   globalThis.innerHeight = 800;
   const source = new FakeSource();

@@ -27,6 +27,8 @@ test("messages reach who asked for them, with their buffers, and no other versio
 });
 
 test("patches in order need no word; a gap is told with the number that is here", () => {
+  model.say(patch(3));
+  assert.deepEqual([channel.seq, model.of("ready")], [0, []], "all was asked for when the view came up");
   model.say({ t: "snapshot", seq: 4, data: {} });
   model.say(patch(5));
   model.say(patch(5));

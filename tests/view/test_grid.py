@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,13 @@ from view_fakes import make_clip, make_picture, wait_until, write_study
 from view_wires import WIDGET, Browser, FakeWidget, Notebook, opened
 
 import seedance_lab as lab
+from seedance_lab.clip import Clip
 from seedance_lab.errors import LabError
 from seedance_lab.plan import Plan, sweep
 from seedance_lab.study import Study
+from seedance_lab.view import grid as grids
 from seedance_lab.view import serving, watching
 from seedance_lab.view.grid import Grid
-from seedance_lab.view.plain import PlainSheet
 
 
 @pytest.fixture
@@ -47,12 +49,40 @@ def shown(notebook: Notebook, study: Study) -> Iterator[Grid]:
 def test_a_living_notebook_gets_the_widget_and_below_it_the_sheet_that_it_hides(
     notebook: Notebook, shown: Grid
 ) -> None:
-    widget, sheet = notebook.outputs
+    widget, place = notebook.outputs
     assert set(widget) == {WIDGET, "text/plain"}
     assert widget["text/plain"] == "s: 3 clips · 1 failed"
-    assert sheet["text/html"].count("data:image/jpeg") == 3
-    assert "<video" not in sheet["text/html"], "posters only: the notebook's file stays small"
-    assert f"sl-static-{shown._id}" in sheet["text/html"]
+    assert place == {"text/plain": ""}, "the page has the grid to draw first"
+    notebook.widget.say("ready", have=0)
+    time.sleep(0.6)
+    assert notebook.updates == []
+    notebook.widget.say("drawn")
+    wait_until(lambda: notebook.sheet.count("data:image/jpeg") == 3)
+    assert "<video" not in notebook.sheet, "posters only: the notebook's file stays small"
+    assert f"sl-static-{shown._id}" in notebook.sheet
+
+
+def test_a_page_that_says_nothing_gets_the_sheet_soon_and_a_slow_one_does_too(
+    notebook: Notebook, shown: Grid, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wait_until(lambda: notebook.sheet.count("data:image/jpeg") == 3)
+    monkeypatch.setattr(watching, "COMING_UP_S", 0.5)
+    monkeypatch.setattr(watching, "UNHEARD_S", 60.0)
+    notebook.shell.execution_count = 2
+    shown.show()
+    assert notebook.sheet.count("data:image/jpeg") == 3, "that of the cell before"
+    notebook.widget.say("ready", have=0)
+    wait_until(lambda: notebook.updates[-1][0] == f"seedance-lab-{shown._id}-2")
+
+
+def test_a_grid_that_is_closed_or_shown_again_leaves_its_sheet(
+    notebook: Notebook, shown: Grid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown.show()
+    assert [name[-2:] for name, _ in notebook.updates] == ["-1"]
+    shown.close()
+    assert [name[-2:] for name, _ in notebook.updates] == ["-1", "-2"]
+    assert notebook.sheet.count("data:image/jpeg") == 3
 
 
 def test_as_a_cells_value_it_is_shown_once_and_again_in_another_cell(notebook: Notebook, shown: Grid) -> None:
@@ -99,17 +129,17 @@ def test_a_cell_does_not_wait_for_pictures_that_take_long(
 ) -> None:
     """They are put into their place when they are there."""
     go_on = threading.Event()
-    draw = Grid.html
+    make = Clip.poster
 
-    def slowly(self: Grid, **options: Any) -> str:
+    def slowly(self: Clip) -> bytes:
         assert go_on.wait(30)
-        return draw(self, **options)
+        return make(self)
 
-    monkeypatch.setattr(Grid, "html", slowly)
-    monkeypatch.setitem(PlainSheet.show.__kwdefaults__, "patience_s", 0.01)
+    monkeypatch.setattr(Clip, "poster", slowly)
+    monkeypatch.setattr(grids, "PATIENCE_S", 0.01)
     grid = lab.show(study)
-    assert "3 clips" in notebook.sheet
-    assert "<img" not in notebook.sheet
+    assert len(notebook.outputs) == 2
+    assert notebook.sheet == ""
     go_on.set()
     wait_until(lambda: notebook.sheet.count("data:image/jpeg") == 3)
     grid.close()

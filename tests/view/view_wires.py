@@ -135,8 +135,7 @@ class Notebook:
     @property
     def sheet(self) -> str:
         """The plain sheet as it stands now."""
-        drawn = [data["text/html"] for data in self.outputs if "text/html" in data]
-        return self.updates[-1][1]["text/html"] if self.updates else drawn[-1]
+        return [data.get("text/html", "") for data in (*self.outputs, *dict(self.updates).values())][-1]
 
     def make(self, *_: Any) -> FakeWidget:
         self.widgets.append(FakeWidget())

@@ -36,6 +36,8 @@ export class CellView {
     this.video = null;
     /** Why the file cannot be shown, as far as this browser has found out. */
     this.why = "";
+    /** Whether its picture is on the way. */
+    this.bare = false;
     this._armed = false;
     this._hopeless = false;
     this._paused = false; // while another view has the clock
@@ -117,8 +119,10 @@ export class CellView {
     this._near = true;
     if (this._posted || !(this.cell.media ?? []).includes("poster")) return;
     const wanted = (this._posted = this._media);
+    this.bare = true;
     this.source.poster(this.cell).then(
       (/** @type {string} */ url) => {
+        this.bare = false;
         if (wanted !== this._media) return;
         this.poster.src = url;
         this.poster.hidden = false;
@@ -126,6 +130,7 @@ export class CellView {
       (/** @type {any} */ error) => {
         // It is asked for again when it next comes into sight.
         this._posted = "";
+        this.bare = false;
         if (wanted === this._media && !this.weight) this._tell(message(error));
       },
     );

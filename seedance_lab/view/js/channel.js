@@ -114,8 +114,9 @@ export class Channel {
     if (t === "snapshot") this.seq = seq;
     if (t === "patch") {
       // One that was seen already is told again and does no harm; after a gap the number stays, and all is asked for.
-      if (seq > this.seq + 1) this.ready();
-      else this.seq = Math.max(this.seq, seq);
+      // Before the first snapshot all was asked for already.
+      if (seq <= this.seq + 1) this.seq = Math.max(this.seq, seq);
+      else if (this.seq) this.ready();
     }
     this._tell(t, message, buffers);
     if (t === "ack") this._asked.get(message.cid)?.(message);

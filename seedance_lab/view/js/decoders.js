@@ -7,6 +7,7 @@
 
 const MARGIN = "240px";
 const REST_MS = 140;
+const PICTURES_MS = 1500; // that videos wait for the pictures in sight
 const AT_ONCE = 6; // files being opened
 
 export class Decoders {
@@ -23,7 +24,10 @@ export class Decoders {
     this._gone = false;
     /** Cells in sight that have to do without. */
     this.over = 0;
+    this._waited = 0;
     this.onChange = () => {};
+    /** All pictures in sight are drawn, and all videos opened that may be. */
+    this.onDrawn = () => {};
     if (typeof IntersectionObserver !== "undefined")
       // With no root named, whatever clips the cells counts: the grid's own scrolling and the notebook's.
       this._watcher = new IntersectionObserver(
@@ -105,6 +109,12 @@ export class Decoders {
       away.set(view, Math.abs((box.top + box.bottom) / 2 - middle));
     }
     const order = [...this._near].filter((view) => view.weight).sort((a, b) => away.get(a) - away.get(b));
+    // They would hold each other up, and a picture is what is looked at first.
+    if ([...this._near].some((view) => view.bare) && this._waited < PICTURES_MS) {
+      this._waited += REST_MS;
+      return this.settle();
+    }
+    this._waited = 0;
     let left = this.most;
     const wanted = new Set();
     for (const view of order) {
@@ -132,5 +142,6 @@ export class Decoders {
         this._open();
       });
     }
+    if (!this._opening && this._near.size) this.onDrawn();
   }
 }

@@ -410,6 +410,10 @@ export function renderGrid({ el, store, source, clock, channel, signal, most }) 
     if (clock.playing || clock.now > 0) root.classList.add("sl-moved");
   };
   decoders.onChange = () => bar.over(decoders.over);
+  decoders.onDrawn = () => {
+    decoders.onDrawn = () => {};
+    channel?.send("drawn");
+  };
   const observer = typeof ResizeObserver === "undefined" ? null : new ResizeObserver(() => measure());
   const measure = () => {
     const now = scroller.hidden ? root.clientWidth : scroller.clientWidth;
