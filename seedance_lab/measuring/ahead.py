@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from seedance_lab.measuring.decode import Frame
 
-WAITING = 6
+WAITING = 16
 """Frames that wait at most; at 1080p each is 3 MB."""
 
 

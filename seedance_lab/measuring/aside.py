@@ -9,7 +9,7 @@ from seedance_lab.measuring.decode import Frame
 from seedance_lab.measuring.parts import Collector
 from seedance_lab.measuring.spec import Found
 
-_WAITING = 8
+_WAITING = 32
 """Frames that wait at most; each is only its reduced luma."""
 
 
