@@ -294,15 +294,14 @@ def test_the_pointer_resting_on_a_clip_enlarges_it_at_the_same_moment(opened: Ca
     page.get_by_label("Position").focus()
     for _ in range(10):
         page.keyboard.press("ArrowRight")
-    at = times(page)[0]
     page.locator(".sl-cell").nth(1).hover()
     large = page.locator(".sl-large")
     expect(large).to_be_visible()
     assert large.bounding_box()["width"] >= 480
     page.wait_for_function(
-        "t => { const v = document.querySelector('.sl-large video');"
-        " return v && !v.seeking && Math.abs(v.currentTime - t) < 0.04; }",
-        arg=at,
+        "() => { const [v, own] = ['.sl-large video', '.sl-cell video'].map(s => document.querySelector(s));"
+        " return v && !v.seeking && !own.seeking && own.currentTime > 0.2"
+        " && Math.abs(v.currentTime - own.currentTime) < 0.04; }"
     )
     assert "duration 5 s, seed 1" in large.inner_text()
     own = page.locator(".sl-cell").nth(1).bounding_box()
