@@ -6,8 +6,8 @@ posters: a cell that shows a study of 64 clips of 480p, in a page that showed no
 kernel's word that the cell has ended, as the page hears it, until the last picture in sight is painted; "anew": no
 poster was made before. Long tasks are those over 50 ms from running the cell until a second after the pictures, the
 page's own included; beside them the same page with an empty output and with an empty widget of the same height, and
-with the plain sheet alone. The sheet that the grid hides comes later, and the tasks from then on are told apart, with the same goal: the
-first HTML of a page has JupyterLab load what typesets formulas. Of those that
+with the plain sheet alone. The sheet that the grid hides comes later, and the tasks from then on are told apart,
+with the same goal: the first HTML of a page has JupyterLab load what typesets formulas. Of those that
 the view's scripts began (timers, videos) the longest is told; what they do when JupyterLab hands them a message counts
 as JupyterLab's, so it is no proof that a long task is not ours. The file is that of the saved notebook.
 
