@@ -6,7 +6,7 @@ import html
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import EllipsisType
@@ -228,6 +228,10 @@ class Grid:
         """
         if embed is not None:
             _check(embed, Embed, "embed")
+        try:
+            self._model.refresh()
+        except (LabError, OSError) as error:  # what was read before is shown
+            self._model.complain(str(error))
         # A cell whose file cannot be read says why; nobody knows before it was looked at.
         self._model.read_files()
         snapshot = self._model.snapshot()
@@ -292,6 +296,15 @@ class Grid:
             self._watcher = Watcher(self._model, redraw=self._plain.redraw, deaf=self._living.tell_unasked)
             self._living.begin(self._watcher)
         return self._living.widget
+
+    def on_change(self, listener: Callable[..., None]) -> None:
+        """Have a function called when what it shows has changed, from the thread that noticed it."""
+        self._model.on_change(listener)
+
+    @property
+    def is_live(self) -> bool:
+        """Whether something is under way among what it shows."""
+        return self._model.is_live
 
     @property
     def line(self) -> str:

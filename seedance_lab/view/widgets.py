@@ -165,7 +165,8 @@ class PanelWidgets:
         if self.control.look():
             self.refresh()
         self._follow_others()
-        if self._is_stale and not self.control.running.is_on:
+        is_live = self.control.running.is_on or (self.grid is not None and self.grid.is_live)
+        if self._is_stale and not is_live:
             self._is_stale = False
             threading.Thread(target=self._redraw, name="seedance-lab page", daemon=True).start()
 
@@ -193,9 +194,13 @@ class PanelWidgets:
                 return
             before, self._grid_of = self.grid, what
             self.grid = Grid.of(what)
+            self.grid.on_change(self._clips_changed)
             self._results.children = [self.grid.widget]
         if before is not None:
             before.close()
+
+    def _clips_changed(self, **_: Any) -> None:
+        self._is_stale = True
 
     # ── acting ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -387,6 +387,19 @@ def test_html_can_have_more_in_it_than_the_notebook(shown: Grid) -> None:
         shown.html(embed="proxi")  # type: ignore[arg-type]
 
 
+def test_html_has_what_was_made_since_anybody_looked(tmp_path: Path, plan: Plan, served: str) -> None:
+    study = Study(tmp_path / "s", engine=served, track=False)
+    grid = Grid.of(study)
+    assert "<img" not in grid.html()
+    study.run(plan, progress=False)
+    assert grid.html().count("<img") == 4
+    journal = study.folder / "journal.jsonl"
+    journal.write_bytes(b"damage\n" + journal.read_bytes())
+    kept = grid.html()
+    assert kept.count("<img") == 4
+    assert "journal" in kept, "what cannot be read is said"
+
+
 # ── live ────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -234,6 +234,26 @@ def test_run_makes_the_clips_below_and_the_display_thread_ends_with_it(w: PanelW
     assert not [t for t in threading.enumerate() if t.name == "seedance-lab panel"]
 
 
+def test_the_saved_copy_is_drawn_again_when_the_clips_below_change_and_once_nothing_runs(
+    w: PanelWidgets, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w.bar.run.click()
+    ended(w)
+    drawn: list[str] = []
+    monkeypatch.setattr(w._plain, "redraw", lambda: drawn.append(w._page(with_clips=True)))
+    grid = w.grid
+    assert grid is not None
+    grid._model.refresh()  # the grid's own thread does so now and then
+    w.beat()
+    wait_until(lambda: len(drawn) == 1)
+    study.rate(study.clips()[0].key, stars=5)
+    grid._model.refresh()
+    w.beat()
+    wait_until(lambda: len(drawn) == 2)
+    assert "★★★★★" not in drawn[0]
+    assert "★★★★★" in drawn[1]
+
+
 def test_pause_stop_and_cancel_are_seen_at_once(study: Study, file: Path) -> None:
     made = panel(study, image=str(file), resolution="480p", duration=2, seed="1-40", in_flight=1)
     w = made.widgets
