@@ -44,7 +44,8 @@ from seedance_lab.local.render import Job as Drawing
 from seedance_lab.local.render import render
 from seedance_lab.measuring import jobs
 from seedance_lab.measuring.catalog import FULL, PARTS, STANDARD
-from seedance_lab.measuring.workers import Workers, n_cores
+from seedance_lab.measuring.cores import n_cores
+from seedance_lab.measuring.workers import Workers
 from seedance_lab.request import Request
 
 PICTURE = Path(__file__).resolve().parent.parent / "seedance_lab" / "pictures" / "harbour.jpg"

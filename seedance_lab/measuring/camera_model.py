@@ -19,12 +19,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from seedance_lab.measuring.flow import Field, Grid, Pair, size
+from seedance_lab.measuring.spec import Floats
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 _ROUNDS = 4
 _TRIES = 80
 _JUDGES = 200
+_RIGHT = np.array([1, -1, 1], np.float32)
+"""Signs of a, b and c in the way right."""
 _REST = 1.5  # two fifths at rest are seldom chance; three fifths that go together may be one large subject
 
 
@@ -67,14 +70,17 @@ def fitted(pair: Pair, grid: Grid) -> Similarity:
     some = (slice(1, -1, 2), slice(1, -1, 2))
     x, y, u, v, trust = (f[some].ravel() for f in (grid.x, grid.y, pair.u, pair.v, pair.trust))
     trust = trust * _outwards(x, y)
-    model = _most_agreed(x, y, u, v, trust, grid.pixel)
+    here, went = np.stack([x, y, np.ones_like(x)]), np.stack([u, v])
+    sums = np.stack([here[2], x, y, u, v, x * x + y * y, x * u + y * v, x * v - y * u]).astype(np.float64)
+    model = _most_agreed(here, went, trust, grid.pixel)
     for _ in range(_ROUNDS):
-        mu, mv = model.of(x, y)
-        off = size(u - mu, v - mv)
-        near = off[off <= slack_of(mu, mv, grid.pixel)]
+        way = np.array([(model.a, -model.b, model.c), (model.b, model.a, model.d)], np.float32) @ here
+        off = size(*(went - way))
+        near = off[off <= slack_of(way[0], way[1], grid.pixel)]
         # Below a twentieth of a pixel all residuals are noise, and dividing by them would be too.
         scale = max(1.4826 * _middle(near) if near.size else 0.0, 0.05 * grid.pixel)
-        model = _least_squares(x, y, u, v, trust / (1 + (off / (1.5 * scale)) ** 2))
+        off *= np.float32(1 / (1.5 * scale))
+        model = _least_squares(sums @ (trust / (1 + off * off)))
     return model
 
 
@@ -94,20 +100,30 @@ def slack_of(mu: Field, mv: Field, pixel: float) -> Field:
     return 0.5 * pixel + 0.1 * size(mu, mv)
 
 
-def _most_agreed(x: Field, y: Field, u: Field, v: Field, trust: Field, pixel: float) -> Similarity:
-    """Of the similarities through many pairs of points, and of none at all, the one that most points agree with."""
-    n = x.size
+def _most_agreed(here: Field, went: Field, trust: Field, pixel: float) -> Similarity:
+    """Of the similarities through many pairs of points, and of none at all, the one that most points agree with.
+
+    Args:
+        here: Shape (3, n): x, y and 1.
+        went: Shape (2, n): u and v.
+        trust: Shape (n,).
+        pixel: See `Grid`.
+    """
+    n = trust.size
     i, j = _tries(n)
-    dx, dy, du, dv = x[i] - x[j], y[i] - y[j], u[i] - u[j], v[i] - v[j]
+    dx, dy = here[:2, i] - here[:2, j]
+    du, dv = went[:, i] - went[:, j]
     length = dx * dx + dy * dy
     far = length > 0.04
     i, dx, dy, du, dv, length = i[far], dx[far], dy[far], du[far], dv[far], length[far]
     a, b = (dx * du + dy * dv) / length, (dx * dv - dy * du) / length
+    x, y, _ = here[:, i]
+    u, v = went[:, i]
     models = np.zeros((i.size + 1, 4), np.float32)
-    models[1:] = np.stack([a, b, u[i] - a * x[i] + b * y[i], v[i] - b * x[i] - a * y[i]], axis=1)
-    x, y, u, v, trust = (f[:: max(1, n // _JUDGES)].copy() for f in (x, y, u, v, trust))
-    mu, mv = Similarity(*models.T[:, :, None]).of(x, y)
-    agree = size(u - mu, v - mv) <= slack_of(mu, mv, pixel)
+    models[1:] = np.stack([a, b, u - a * x + b * y, v - b * x - a * y], axis=1)
+    here, went, trust = (f[..., :: max(1, n // _JUDGES)].copy() for f in (here, went, trust))
+    mu, mv = models[:, :3] * _RIGHT @ here, models[:, (1, 0, 3)] @ here
+    agree = size(went[0] - mu, went[1] - mv) <= slack_of(mu, mv, pixel)
     score = agree @ trust
     score[0] *= _REST
     return Similarity(*map(float, models[int(np.argmax(score))]))
@@ -120,11 +136,10 @@ def _tries(n: int) -> tuple[Ints, Ints]:
     return rng.integers(0, n, _TRIES), rng.integers(0, n, _TRIES)
 
 
-def _least_squares(x: Field, y: Field, u: Field, v: Field, weight: Field) -> Similarity:
-    w = weight / weight.sum()
-    mx, my, mu, mv = (float(w @ f) for f in (x, y, u, v))
-    x, y, u, v = x - mx, y - my, u - mu, v - mv
-    spread = max(float(w @ (x * x + y * y)), 1e-9)
-    a = float(w @ (x * u + y * v)) / spread
-    b = float(w @ (x * v - y * u)) / spread
-    return Similarity(a, b, mu - a * mx + b * my, mv - b * mx - a * my)
+def _least_squares(sums: Floats) -> Similarity:
+    """By the weighted sums of 1, x, y, u, v, x² + y², x u + y v and x v - y u."""
+    x, y, u, v, square, along, across = (sums[1:] / sums[0]).tolist()
+    spread = max(square - x * x - y * y, 1e-9)
+    a = (along - x * u - y * v) / spread
+    b = (across - x * v + y * u) / spread
+    return Similarity(a, b, u - a * x + b * y, v - b * x - a * y)

@@ -12,7 +12,6 @@ import contextlib
 import functools
 import itertools
 import math
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -30,9 +29,6 @@ from seedance_lab.measuring.spec import Bytes
 SMALL_SIDE = 176
 """About the short side of `Frame.small`, in pixels: where dense flow is both quick and right."""
 
-_THREADS = int(
-    os.environ.get("SEEDANCE_LAB_DECODER_THREADS", "0")
-)  # 0: one a core; workers share the cores out
 _AS_IS = ("yuv420p", "yuvj420p")  # the same planes, of limited and of full range
 _LEVELS = np.arange(256)
 _LIMITED = (  # a full-range sample → the limited-range one: luma, chroma (ITU-T H.273, 8.3)
@@ -167,7 +163,7 @@ class Reader:
         video: What is known of it.
     """
 
-    def __init__(self, path: Path, container: av.container.InputContainer) -> None:
+    def __init__(self, path: Path, container: av.container.InputContainer, threads: int) -> None:
         self._path = path
         stream = media.video_stream(container, path)
         if getattr(stream, "disposition", 0) & _COVER:  # not told by PyAV 14.0
@@ -183,7 +179,7 @@ class Reader:
             raise ClipError(f"{path} has no frame in it.")
         container.seek(0)
         stream.thread_type = "AUTO"
-        stream.thread_count = _THREADS
+        stream.thread_count = threads
         self._pictures = container.decode(stream)
         try:
             first = next(self._pictures, None)
@@ -220,15 +216,19 @@ class Reader:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Reader]:
+def opened(path: Path, *, threads: int = 0) -> Iterator[Reader]:
     """The file, ready to be decoded.
+
+    Args:
+        path: The file.
+        threads: Of the decoder; 0 has FFmpeg choose, about one a core.
 
     Raises:
         ClipError: It is not a video that can be read, has no frame, or ends before its time.
     """
     with contextlib.ExitStack() as stack:
         try:
-            reader = Reader(path, stack.enter_context(av.open(str(path))))
+            reader = Reader(path, stack.enter_context(av.open(str(path))), threads)
         except (OSError, av.FFmpegError) as error:
             raise ClipError(_why_not(path, error)) from error
         except ClipError as error:

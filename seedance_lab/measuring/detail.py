@@ -106,27 +106,37 @@ def blur(luma: Bytes) -> float | None:
     Source: Crete et al., "The blur effect", SPIE 6492, 2007.
     """
     padded = np.asarray(cv2.copyMakeBorder(luma, 4, 5, 4, 5, cv2.BORDER_REFLECT), np.uint8)
-    alone, triple = np.ones(1, np.float32), np.array([1, 2, 1], np.float32)
     found = []
-    for across, kernels in ((True, (alone, triple)), (False, (triple, alone))):
+    for across in (True, False):
         before = kept = 0.0
         for band in _bands(padded, 6):
-            smooth = np.asarray(cv2.sepFilter2D(band, cv2.CV_16S, *kernels), np.int16)
-            there = functools.partial(_moved, smooth, across)
-            edges = np.abs(there(1) - there(-1))
-            left = np.abs(there(6) + there(5) - there(-5) - there(-6))
+            smooth = _twice(band, down=across)  # 1 2 1 along the edges
+            pairs = _next_two(smooth, down=not across)
+            there = functools.partial(_moved, across=across, n=band.shape[across] - 12)
+            edges = cv2.absdiff(there(smooth, 7), there(smooth, 5))
+            left = cv2.absdiff(there(pairs, 11), there(pairs, 0))
             before += 11 * cv2.norm(edges, cv2.NORM_L1)
-            kept += cv2.norm(np.minimum(edges * 11, left), cv2.NORM_L1)
+            kept += cv2.norm(cv2.min(np.multiply(edges, 11, dtype=np.int16), left), cv2.NORM_L1)
         if before:
             found.append(kept / before)
     return max(found) if found else None
 
 
-def _moved(plane: Ints, across: bool, by: int) -> Ints:
-    """What lies `by` pixels right or down of all that is six pixels from the border."""
-    height, width = plane.shape
-    down, right = (0, by) if across else (by, 0)
-    return plane[6 + down : height - 6 + down, 6 + right : width - 6 + right]
+def _twice(band: Bytes, *, down: bool) -> Ints:
+    """Sums of three neighbours, the middle one twice, of all that is six pixels from the border in that direction."""
+    upper, lower = (band[5:-6], band[6:-5]) if down else (band[:, 5:-6], band[:, 6:-5])
+    return _next_two(np.add(upper, lower, dtype=np.int16), down=down)
+
+
+def _next_two(plane: Ints, *, down: bool) -> Ints:
+    """Sums of each pixel and the next one."""
+    one, other = (plane[:-1], plane[1:]) if down else (plane[:, :-1], plane[:, 1:])
+    return np.asarray(cv2.add(one, other), np.int16)
+
+
+def _moved(plane: Ints, by: int, *, across: bool, n: int) -> Ints:
+    """The n columns, or rows, from that one on."""
+    return plane[:, by : by + n] if across else plane[by : by + n]
 
 
 def noise(luma: Bytes) -> float | None:
@@ -149,16 +159,15 @@ def noise(luma: Bytes) -> float | None:
     whole = luma[: rows * _BLOCK, : columns * _BLOCK]
     padded = np.asarray(cv2.copyMakeBorder(whole, 1, 1, 0, 0, cv2.BORDER_REFLECT_101), np.uint8)
     mask = np.array([1, -2, 1], np.float32)
-    responses, levels, structures = [], [], []
+    responses, means = [], []
     for band in _bands(padded):
         n = (band.shape[0] - 2) // _BLOCK
         response = np.abs(cv2.sepFilter2D(band, cv2.CV_16S, mask, mask)[1:-1])
         responses.append(cv2.resize(response.astype(np.float32), (columns, n), interpolation=cv2.INTER_AREA))
-        fine = cv2.resize(band[1:-1].astype(np.float32), (columns * 4, n * 4), interpolation=cv2.INTER_AREA)
-        blocks = fine.reshape(n, 4, columns, 4).transpose(0, 2, 1, 3).reshape(n, columns, 16)
-        levels.append(blocks.mean(axis=2))
-        structures.append(blocks.std(axis=2))
-    level, structure = np.concatenate(levels), np.concatenate(structures)
+        inside = band[1:-1].astype(np.float32)
+        means.append(cv2.resize(inside, (columns * 4, n * 4), interpolation=cv2.INTER_AREA))
+    fine = np.concatenate(means).reshape(rows, 4, columns, 4).transpose(0, 2, 1, 3).reshape(rows, columns, 16)
+    level, structure = fine.mean(axis=2), fine.std(axis=2)
     usable = (level >= _UNCLIPPED[0]) & (level <= _UNCLIPPED[1])
     if not usable.any():
         return None

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from seedance_lab.measuring.decode import Frame
-from seedance_lab.measuring.flow import CELL, Field, Gap, Matcher, Pair, dis, size
+from seedance_lab.measuring.flow import CELL, Field, Gap, Matcher, Pair, size
 from seedance_lab.measuring.spec import Bytes
 
 PAIR_S = 1 / 8
@@ -86,7 +86,7 @@ class _Steps:
         self.time = 0.0
         self._pixel = pixel
         self._half, self._quarter = (width, height), (width // 2, height // 2)
-        self._flow = dis(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._window = cv2.createHanningWindow(self._quarter, cv2.CV_32F)
         self._last: tuple[Bytes, Field] | None = None
         self._velocities: list[Field] = []
@@ -110,9 +110,9 @@ class _Steps:
         A large step is more than the flow finds by itself: phase correlation says where to begin.
         """
         (dx, dy), sure = cv2.phaseCorrelate(quarter, next_quarter, self._window)
-        guess = np.zeros((*half.shape, 2), np.float32)
+        guess = None
         if sure > 0.1 and max(abs(dx), abs(dy)) > 1.5:
-            guess[...] = (2 * dx, 2 * dy)
+            guess = np.full((*half.shape, 2), (2 * dx, 2 * dy), np.float32)
         flow: Field = self._flow.calc(half, next_half, guess)[CELL // 2 :: CELL, CELL // 2 :: CELL]
         return flow.transpose(2, 0, 1) * np.float32(self._pixel)
 

@@ -19,8 +19,9 @@ from pathlib import Path
 from seedance_lab import measuring
 from seedance_lab.clip import Clip
 from seedance_lab.measuring.asked import Asked
+from seedance_lab.measuring.cores import n_cores
 from seedance_lab.measuring.store import Store, Taken
-from seedance_lab.measuring.workers import Workers, n_cores
+from seedance_lab.measuring.workers import Workers
 
 VARIABLE = "SEEDANCE_LAB_MEASURE"
 """`off` keeps runs from measuring what they make, unless the study says otherwise."""

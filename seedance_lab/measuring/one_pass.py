@@ -15,6 +15,7 @@ from seedance_lab.measuring.ahead import read_ahead
 from seedance_lab.measuring.aside import Aside
 from seedance_lab.measuring.asked import Asked
 from seedance_lab.measuring.catalog import PARTS
+from seedance_lab.measuring.cores import for_a_pass
 from seedance_lab.measuring.parts import Collector, Part
 from seedance_lab.measuring.spec import Floats, Found
 
@@ -37,15 +38,21 @@ def measured(path: Path, asked: Asked, wanted: frozenset[str], more: Sequence[Pa
     values: dict[str, float] = {}
     missing: dict[str, str] = {}
     series: dict[str, Floats] = {}
-    with decode.opened(path) as reader, _single_threaded_opencv(), contextlib.ExitStack() as threads:
+    takes = [part for part in (*PARTS, *more) if any(m.name in wanted for m in part.measures)]
+    # Decoding on all cores would take half of its time from what has a thread of its own, and both would be slower.
+    n = max(1, for_a_pass() - any(part.aside for part in takes))
+    with (
+        decode.opened(path, threads=n) as reader,
+        _single_threaded_opencv(),
+        contextlib.ExitStack() as threads,
+    ):
         parts: list[tuple[Part, Collector]] = []
-        for part in (*PARTS, *more):
-            if any(m.name in wanted for m in part.measures):
-                collector = part.collector(reader.video, asked, wanted)
-                if part.aside:
-                    collector = Aside(collector)
-                    threads.callback(collector.close)
-                parts.append((part, collector))
+        for part in takes:
+            collector = part.collector(reader.video, asked, wanted)
+            if part.aside:
+                collector = Aside(collector)
+                threads.callback(collector.close)
+            parts.append((part, collector))
         for frame in threads.enter_context(read_ahead(reader.frames())):
             for _, collector in parts:
                 collector.see(frame)

@@ -18,10 +18,11 @@ from seedance_lab.folder import StudyFolder
 from seedance_lab.measuring import custom, jobs, table
 from seedance_lab.measuring.asked import Asked
 from seedance_lab.measuring.catalog import FULL, STANDARD
+from seedance_lab.measuring.cores import n_cores
 from seedance_lab.measuring.jobs import Job
 from seedance_lab.measuring.spec import named
 from seedance_lab.measuring.store import NOTHING, Entry, Store, Taken
-from seedance_lab.measuring.workers import Workers, n_cores
+from seedance_lab.measuring.workers import Workers
 from seedance_lab.progress import Steps, reporter
 
 if TYPE_CHECKING:

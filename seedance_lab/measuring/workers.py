@@ -21,14 +21,13 @@ from typing import IO, Any, NamedTuple, ParamSpec, TypeVar
 
 from seedance_lab.errors import MeasureError
 from seedance_lab.local.pool import surroundings
-from seedance_lab.measuring import worker
+from seedance_lab.measuring import cores, worker
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _END_S = 2.0
 _ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_DECODER = "SEEDANCE_LAB_DECODER_THREADS"
 
 
 class WorkerDied(MeasureError):
@@ -48,20 +47,20 @@ class Workers(Executor):
     Args:
         n: How many; one a core by default.
         niceness: What is added to their niceness; 19 leaves the processor to everybody else.
-        threads: Of the decoder and of OpenCV in each; by default the cores are shared out.
+        threads: Cores that each may keep busy, and threads of OpenCV; by default the cores are shared out.
 
     Raises:
         MeasureError: `n` is less than 1.
     """
 
     def __init__(self, n: int | None = None, *, niceness: int = 0, threads: int | None = None) -> None:
-        cores = n_cores()
-        self.n = cores if n is None else n
+        all_ = cores.n_cores()
+        self.n = all_ if n is None else n
         if self.n < 1:
             raise MeasureError(f"{n} workers measure nothing: ask for at least 1.")
-        own = str(threads or max(1, cores // self.n))
+        own = str(threads or max(1, all_ // self.n))
         self._command = [sys.executable, "-m", worker.__name__, str(niceness), own]
-        self._surroundings = {_DECODER: own}
+        self._surroundings = {cores.SHARE: own}
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
@@ -183,14 +182,6 @@ class Workers(Executor):
         out.close()
         with self._lock:
             self._processes.discard(process)
-
-
-def n_cores() -> int:
-    """Processors that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS
-        return os.cpu_count() or 1
 
 
 def _ends(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from seedance_lab.measuring import aside, decode, one_pass
+from seedance_lab.measuring import aside, cores, decode, one_pass
 from seedance_lab.measuring.asked import Asked
 from seedance_lab.measuring.decode import Frame
 from seedance_lab.measuring.parts import Part
@@ -55,6 +56,25 @@ def test_it_sees_every_frame_in_order_on_another_thread(film: Path) -> None:
     assert here == there > 0
     assert mine == {threading.current_thread().name} != other
     assert len(other) == 1
+
+
+@pytest.mark.parametrize(
+    ("share", "is_aside", "threads"), [("1", True, 1), ("2", True, 1), ("2", False, 2), ("8", True, 7)]
+)
+def test_the_decoder_leaves_a_core_to_what_is_aside(
+    film: Path, monkeypatch: pytest.MonkeyPatch, share: str, is_aside: bool, threads: int
+) -> None:
+    told: list[int] = []
+    opened = decode.opened
+
+    def spied(path: Path, *, threads: int) -> Any:
+        told.append(threads)
+        return opened(path, threads=threads)
+
+    monkeypatch.setenv(cores.SHARE, share)
+    monkeypatch.setattr(decode, "opened", spied)
+    measured(film, is_aside=is_aside)
+    assert told == [threads]
 
 
 def test_what_it_raises_is_raised_where_the_frames_come_from(film: Path) -> None:
