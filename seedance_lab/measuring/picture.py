@@ -7,15 +7,13 @@ clips wrongly. The value of a clip is the mean over those frames.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from seedance_lab.measuring.asked import Asked
-from seedance_lab.measuring.cores import for_a_pass
-from seedance_lab.measuring.decode import Frame, Planes, Video
+from seedance_lab.measuring.decode import Frame, Video
 from seedance_lab.measuring.detail import (
     blockiness,
     blur,
@@ -212,30 +210,13 @@ class Collector:
         self._samples = {round(i * last / (N_SAMPLES - 1)) for i in range(N_SAMPLES)}
         self._wanted = wanted
         self._too_small = video.short_side < _SMALLEST_SIDE
-        self._kept: list[Planes] = []
+        self._values: dict[str, list[float]] = {m.name: [] for m in MEASURES}
 
     def see(self, frame: Frame) -> None:
-        """One more frame; what it is like is looked at last, when the decoder needs no core any more."""
-        if frame.index in self._samples:
-            self._kept.append(frame.planes)
-
-    def found(self) -> Found:
-        """The values."""
-        taken: dict[str, list[float]] = {m.name: [] for m in MEASURES}
-        with ThreadPoolExecutor(min(2, for_a_pass()), thread_name_prefix="seedance_lab picture") as threads:
-            for found in threads.map(self._of, self._kept):
-                for name, value in found.items():
-                    if value is not None:
-                        taken[name].append(value)
-        values = {name: float(np.mean(some)) for name, some in taken.items() if some}
-        missing = {name: reason for name, reason in _REASONS.items() if name not in values}
-        if self._too_small:
-            missing |= dict.fromkeys(_OF_LUMA, f"a side of the picture is below {_SMALLEST_SIDE} px")
-        return Found(values, missing, {})
-
-    def _of(self, planes: Planes) -> dict[str, float | None]:
-        """The wanted numbers of one frame."""
-        levels = tone(planes.luma)
+        """One more frame."""
+        if frame.index not in self._samples:
+            return
+        levels = tone(frame.luma)
         found: dict[str, float | None] = {
             "mean_luma": levels.mean,
             "contrast": levels.spread,
@@ -243,11 +224,21 @@ class Collector:
             "clipped_high": levels.high,
         }
         if "colourfulness" in self._wanted:
-            found["colourfulness"] = colourfulness(planes.u, planes.v)
+            found["colourfulness"] = colourfulness(frame.u, frame.v)
         for name, take in _OF_LUMA.items():
             if name in self._wanted and not self._too_small:
-                found[name] = take(planes.luma)
-        return found
+                found[name] = take(frame.luma)
+        for name, value in found.items():
+            if value is not None:
+                self._values[name].append(value)
+
+    def found(self) -> Found:
+        """The values."""
+        values = {name: float(np.mean(taken)) for name, taken in self._values.items() if taken}
+        missing = {name: reason for name, reason in _REASONS.items() if name not in values}
+        if self._too_small:
+            missing |= dict.fromkeys(_OF_LUMA, f"a side of the picture is below {_SMALLEST_SIDE} px")
+        return Found(values, missing, {})
 
 
 _OF_LUMA: dict[str, Callable[[Bytes], float | None]] = {
