@@ -7,8 +7,8 @@
 The clips are the embedded engine's: 5 s, 16:9, from the shipped picture, at about 1 Mb/s; the 720p one once more with
 film grain at 5 Mb/s, which takes twice as long to decode. One decoding pass: each round times every row
 in turn, in a process of its own that was warmed up, so that a noisy machine disturbs them alike; `ratio` is the median
-over the rounds of a row's time by that of decoding alone (PyAV, threads AUTO, frames thrown away). OpenCV has one
-thread a core, as in `measure` for a single file. FFmpeg's filters run in process, in PyAV's filter graph.
+over the rounds of a row's time by that of decoding alone (PyAV, threads AUTO, frames thrown away), which has all cores
+to itself; a pass shares them out as it does for a single file. FFmpeg's filters run in process, in PyAV's filter graph.
 
 Live: the same sweep on the embedded engine, measured as it goes and not, in turn. It is the hard case: the engine draws
 on the cores that measure; a real service draws elsewhere.

@@ -166,8 +166,8 @@ def noise(luma: Bytes) -> float | None:
         responses.append(cv2.resize(response.astype(np.float32), (columns, n), interpolation=cv2.INTER_AREA))
         inside = band[1:-1].astype(np.float32)
         means.append(cv2.resize(inside, (columns * 4, n * 4), interpolation=cv2.INTER_AREA))
-    fine = np.concatenate(means).reshape(rows, 4, columns, 4).transpose(0, 2, 1, 3).reshape(rows, columns, 16)
-    level, structure = fine.mean(axis=2), fine.std(axis=2)
+    fine = np.concatenate(means).reshape(rows, 4, columns, 4).transpose(1, 3, 0, 2).reshape(16, rows, columns)
+    level, structure = fine.mean(axis=0), fine.std(axis=0)
     usable = (level >= _UNCLIPPED[0]) & (level <= _UNCLIPPED[1])
     if not usable.any():
         return None

@@ -1,7 +1,7 @@
 """How alike two pictures are, by their luma.
 
 All take two arrays of shape (h, w), uint8, and give one number. `ssim` and `ms_ssim` go through the picture in strips
-that stay in the processor's cache, which makes them four times as fast as whole planes: 6 ms at 1248 × 704.
+that stay in the processor's cache, which makes them more than twice as fast as whole planes: 12 ms at 1248 × 704.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Plane = np.ndarray[tuple[int, ...], np.dtype[np.float32]] | Bytes
 _RADIUS = 5
 _KERNEL = cv2.getGaussianKernel(2 * _RADIUS + 1, 1.5).astype(np.float32)
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-_STRIP = 64  # lines; 32 and 128 take a tenth longer, the whole plane four times as long
+_STRIP = 48  # lines; 24 to 64 take the same, 128 a quarter more, the whole plane more than twice as long
 _WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 _GMSD_T = 170.0
 _PREWITT = np.array([[1, 0, -1]] * 3, np.float32) / 3
@@ -127,17 +127,21 @@ def _ssim(a: Plane, b: Plane) -> _Ssim:
         total = cv2.addWeighted(x, 1, y, 1, -256, dtype=cv2.CV_32F)
         apart = cv2.subtract(x, y, dtype=cv2.CV_32F)
         mean_t, mean_a = _blurred(total), _blurred(apart)
-        square_a = mean_a * mean_a
-        var_t = _blurred(cv2.multiply(total, total)) - mean_t * mean_t
-        var_a = _blurred(cv2.multiply(apart, apart)) - square_a
-        mean_t += 256
-        square_t = mean_t * mean_t
+        square_a = cv2.multiply(mean_a, mean_a)
+        var_t = cv2.subtract(_blurred(cv2.multiply(total, total)), cv2.multiply(mean_t, mean_t))
+        var_a = cv2.subtract(_blurred(cv2.multiply(apart, apart)), square_a)
+        mean_t = cv2.add(mean_t, 256.0)
         # With t = x + y and d = x - y: 4 μx μy = μt² - μd² and 2 (μx² + μy²) = μt² + μd²; variances likewise.
-        contrast = (var_t - var_a + 2 * _C2) / (var_t + var_a + 2 * _C2)
-        structure += float(contrast.sum(dtype=np.float64))
-        contrast *= (square_t - square_a + 2 * _C1) / (square_t + square_a + 2 * _C1)
-        whole += float(contrast.sum(dtype=np.float64))
+        contrast = _quotient(var_t, var_a, 2 * _C2)
+        structure += cv2.sumElems(contrast)[0]
+        light = _quotient(cv2.multiply(mean_t, mean_t), square_a, 2 * _C1)
+        whole += cv2.sumElems(cv2.multiply(contrast, light))[0]
     return _Ssim(whole / n, structure / n)
+
+
+def _quotient(t: Plane, d: Plane, c: float) -> Plane:
+    """(t - d + c) / (t + d + c); OpenCV's own arithmetic takes half of NumPy's time for a strip."""
+    return np.asarray(cv2.divide(cv2.addWeighted(t, 1, d, -1, c), cv2.addWeighted(t, 1, d, 1, c)), np.float32)
 
 
 def _blurred(plane: Plane) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
