@@ -143,7 +143,7 @@ def bar_html(snapshot: Shown) -> str:
     said = html.escape(told(snapshot), quote=True)
     left = max(1, snapshot.n_total)
     parts = "".join(
-        f'<div style="width:{100 * n / left:.3f}%;background:{colour};transition:width .3s"></div>'
+        f'<div style="width:{100 * n / left:.3f}%;background-color:{colour};transition:width .3s"></div>'
         for n, colour in (
             (snapshot.n_saved, "var(--jp-success-color1, #388e3c)"),
             (snapshot.n_failed, "var(--jp-error-color1, #d32f2f)"),
@@ -157,7 +157,7 @@ def bar_html(snapshot: Shown) -> str:
         f'<div role="progressbar" aria-label="Clips {snapshot.verb}" aria-valuemin="0" '
         f'aria-valuemax="{snapshot.n_total}" aria-valuenow="{snapshot.n_saved}" aria-valuetext="{said}" '
         'style="display:flex;height:8px;border-radius:4px;overflow:hidden;margin:4px 0;'
-        f'background:var(--jp-layout-color2, rgba(128,128,128,.25))">{parts}</div>{_line(snapshot)}</div>'
+        f'background-color:var(--jp-layout-color2, rgba(128,128,128,.25))">{parts}</div>{_line(snapshot)}</div>'
     )
 
 

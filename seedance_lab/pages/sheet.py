@@ -39,8 +39,10 @@ _BOX = 240
 _LINE = "1px solid rgba(128,128,128,0.35)"
 _SMALL = "font-size:12px;line-height:1.45"
 _QUIET = f"{_SMALL};opacity:0.8"
-_CELL = "padding:8px 12px 8px 0;text-align:left;vertical-align:top;background:transparent;border:0"
-_PICTURE = "display:block;margin:0 0 4px 0;max-width:none;border-radius:3px;background:rgba(128,128,128,0.2)"
+_CELL = "padding:8px 12px 8px 0;text-align:left;vertical-align:top;background-color:transparent;border:0"
+_PICTURE = (
+    "display:block;margin:0 0 4px 0;max-width:none;border-radius:3px;background-color:rgba(128,128,128,0.2)"
+)
 _RED = "#d9534f"
 _LONG = 160
 _MEGA = 1e6
@@ -60,7 +62,7 @@ def sheet(
     Args:
         snapshot: What the grid shows.
         clips: From a cell's id to its clip.
-        embed: What of each clip goes into the HTML. `poster`: a picture, 600 kB for all of them together. `proxy`:
+        embed: What of each clip goes into the HTML. `poster`: a picture, 350 kB for all of them together. `proxy`:
             also the small copy, about 70 kB each. `full`: also the file itself. `relative`: also a link to the
             file from where the notebook lies. `remote`: also a link to the service's copy, for as long as it keeps it.
         static_id: Added to the class of the outermost element as `sl-static-…`, by which a living view hides it.
@@ -162,7 +164,7 @@ def _table(pens: _Pens, page: Steps) -> str:
             for col in places.cols.steps
         )
         head = _row_head(places, row) if places.rows.names else ""
-        rows.append(f'<tr style="background:transparent;border-top:{_LINE}">{head}{cells}</tr>')
+        rows.append(f'<tr style="background-color:transparent;border-top:{_LINE}">{head}{cells}</tr>')
     return (
         '<table style="border-collapse:collapse;margin:0;border:0;font-size:13px;table-layout:auto">'
         f"<thead>{heads}</thead><tbody>{''.join(rows)}</tbody></table>"
@@ -183,7 +185,7 @@ def _column_heads(places: Places) -> Iterable[str]:
                 f'style="{_CELL};font-weight:normal;max-width:{_BOX * span}px">'
                 f"{_pair(*words.setting(places, name, outer[-1]))}</th>"
             )
-        yield f'<tr style="background:transparent">{corner}{"".join(heads)}</tr>'
+        yield f'<tr style="background-color:transparent">{corner}{"".join(heads)}</tr>'
 
 
 def _row_head(places: Places, step: Steps) -> str:
@@ -291,7 +293,7 @@ def _box(stage: str, why: str, caption: str) -> str:
     return (
         f'<div style="width:{_BOX}px"><div style="box-sizing:border-box;min-height:56px;padding:8px 10px;'
         f"margin-bottom:4px;border-left:3px solid {edge};"
-        f'background:rgba(128,128,128,0.12)"><b>{html.escape(stage)}</b>{reason}</div>{told}</div>'
+        f'background-color:rgba(128,128,128,0.12)"><b>{html.escape(stage)}</b>{reason}</div>{told}</div>'
     )
 
 

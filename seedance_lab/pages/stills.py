@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-POSTER_BYTES = 600_000
+POSTER_BYTES = 350_000
 """Posters of one sheet, in all; a third more as text in HTML."""
 
 _LEAST = 1_200

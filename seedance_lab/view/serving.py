@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -21,6 +23,8 @@ from seedance_lab.view.cells import MEDIA, GridModel
 
 _THREADS = {"poster": 4, "proxy": os.cpu_count() or 1, "full": 2}
 """Of each kind, so that a picture never waits for a video."""
+_NICENESS = 10
+"""Of the threads that make small copies."""
 _AT_ONCE = 32
 """Posters that are sent unasked in one go."""
 _BUNDLE, _BUNDLE_S = 16, 0.05
@@ -59,7 +63,11 @@ class Serving:
         self._model = model
         self._sender: Sender | None = None
         self._pools = {
-            kind: ThreadPoolExecutor(n, thread_name_prefix=f"seedance-lab {kind}")
+            kind: ThreadPoolExecutor(
+                n,
+                thread_name_prefix=f"seedance-lab {kind}",
+                initializer=_yield_to_others if kind == "proxy" else None,
+            )
             for kind, n in _THREADS.items()
         }
         self._begun: set[str] = set()
@@ -192,6 +200,12 @@ class Serving:
             return None
         self._had.add(id_)
         return found
+
+
+def _yield_to_others() -> None:
+    """Have this thread, and those of its encoder, work on what is left of the processors: a page draws meanwhile."""
+    if sys.platform == "linux":  # elsewhere a thread has no niceness of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _read(clip: Clip, kind: str) -> tuple[bytes, str]:

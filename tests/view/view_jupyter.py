@@ -125,10 +125,11 @@ class JupyterLab:
                     raise RuntimeError(f"JupyterLab did not start: {said}") from error
                 time.sleep(0.1)
 
-    def write(self, name: str, *cells: str) -> Path:
-        """A notebook of code cells."""
+    def write(self, name: str, *cells: str, heading: str = "") -> Path:
+        """A notebook of code cells, below a heading in Markdown if there is one."""
+        above = [nbformat.v4.new_markdown_cell(heading)] if heading else []
         notebook = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+            cells=[*above, *(nbformat.v4.new_code_cell(cell) for cell in cells)],
             metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
         )
         path = self.root / name
