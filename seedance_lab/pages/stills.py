@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 
-POSTER_BYTES = 350_000
-"""Posters of one sheet, in all; a third more as text in HTML."""
+POSTER_BYTES = 300_000
+"""Posters of one sheet, in all; a third more as text in HTML, which JupyterLab searches for headings at each change."""
 
 _LEAST = 1_200
-_STEPS = ((320, 80), (240, 75), (240, 60), (200, 50), (160, 45), (160, 30), (120, 30))
+_STEPS = ((320, 80), (240, 75), (240, 60), (240, 50), (200, 50), (160, 45), (160, 30), (120, 30))
 """Longer side in pixels, and JPEG quality: from what looks best to what is small."""
 
 

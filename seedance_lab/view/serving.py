@@ -21,8 +21,8 @@ from seedance_lab.clip import Clip
 from seedance_lab.errors import ClipError, LabError, near
 from seedance_lab.view.cells import MEDIA, GridModel
 
-_THREADS = {"poster": 4, "proxy": os.cpu_count() or 1, "full": 2}
-"""Of each kind, so that a picture never waits for a video."""
+_THREADS = {"poster": 4, "proxy": max(1, (os.cpu_count() or 1) - 1), "full": 2}
+"""Of each kind, so that a picture never waits for a video; small copies leave a core to the page that draws."""
 _NICENESS = 10
 """Of the threads that make small copies."""
 _AT_ONCE = 32

@@ -29,7 +29,7 @@ def show(
         cols: Settings that run across: `cols=("resolution", "duration")`. What is left out is chosen from
             what varies. Clips that fall into one cell are stacked, with what tells them apart below.
         pages: Settings of which one combination is seen at a time.
-        embed: What of each clip goes into the notebook's file: `poster` (a picture, 350 kB for all of them together),
+        embed: What of each clip goes into the notebook's file: `poster` (a picture, 300 kB for all of them together),
             `proxy` (also a small copy that plays, about 70 kB each), `full` (the file), `relative` (also a link to the
             file from where the notebook lies) or `remote` (also a link to the service's copy).
 

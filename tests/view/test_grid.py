@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -217,6 +219,25 @@ def test_files_are_made_beside_the_thread_of_messages(
     assert notebook.widget.messages("media") == []
     go_on.set()
     notebook.widget.file("r")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a niceness of their own on Linux only")
+def test_small_copies_are_made_with_less_priority_than_pictures(
+    notebook: Notebook, shown: Grid, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page has 64 of them made while it comes up."""
+    found: dict[str, int] = {}
+    read = serving._read
+
+    def spied(clip: Clip, kind: str) -> Any:
+        found[kind] = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        return read(clip, kind)
+
+    monkeypatch.setattr(serving, "_read", spied)
+    for kind in ("poster", "full", "proxy"):
+        notebook.widget.say("media", rid=kind, id=study.clips()[0].key, kind=kind)
+        notebook.widget.file(kind)
+    assert found["proxy"] > found["poster"] == found["full"]
 
 
 def test_of_a_question_that_was_repeated_while_the_kernel_was_busy_the_last_is_answered(
