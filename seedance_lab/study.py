@@ -20,6 +20,7 @@ from seedance_lab.budget import Options, check_budget, check_limit
 from seedance_lab.engine import Place, place_of
 from seedance_lab.errors import StudyError, near
 from seedance_lab.folder import StudyFolder
+from seedance_lab.interrupts import counted
 from seedance_lab.journal import Journal, read
 from seedance_lab.judging import logged
 from seedance_lab.measuring.live import is_on
@@ -318,15 +319,17 @@ def _watch(run: Run, report: Reporter) -> None:
     Raises:
         KeyboardInterrupt: The third.
     """
-    for word in (run.stop, run.cancel, run.leave):
-        try:
-            while not run.wait(TICK_S):
+    with counted() as interrupts:
+        for word in (run.stop, run.cancel, run.leave):
+            try:
+                while not run.wait(TICK_S):
+                    interrupts.check()
+                    report.show(run.snapshot())
+                return
+            except KeyboardInterrupt:
+                run.interrupted = True
+                word()
                 report.show(run.snapshot())
-            return
-        except KeyboardInterrupt:
-            run.interrupted = True
-            word()
-            report.show(run.snapshot())
     run.wait(_LEAVING_S)
     raise KeyboardInterrupt
 

@@ -14,7 +14,7 @@ PACKAGE = "seedance_lab"
 ROOT = Path(__file__).parent.parent / PACKAGE
 
 LAYERS = [
-    ["errors", "_version", "portal", "frontend"],
+    ["errors", "_version", "portal", "frontend", "interrupts"],
     ["endpoints"],
     ["image"],
     ["request", "axes"],

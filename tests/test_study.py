@@ -350,14 +350,22 @@ def test_interrupting_a_run_stops_and_saves_what_is_there(
         "interrupted",
     ]
     process = subprocess.Popen(
-        command, env={**os.environ, "PYTHONPATH": str(REPO)}, stdout=subprocess.PIPE, text=True
+        command,
+        env={**os.environ, "PYTHONPATH": str(REPO), "PYTHONFAULTHANDLER": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     journal = tmp_path / "study" / "journal.jsonl"
     while not (journal.exists() and '"kind":"saved"' in journal.read_text()):
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
-    assert "left well" in out
+    try:
+        out, said = process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # it says where its threads are
+        pytest.fail(f"It goes on: {process.communicate()}\n{journal.read_text()[-3000:]}")
+    assert (out, said, process.returncode) == ("left well\n", "", 0)
     assert {r.stage for r in lab.Study(tmp_path / "study").records().values()} == {"saved"}
     assert [e.kind for e in read(journal)][-1] == "ended"
 
