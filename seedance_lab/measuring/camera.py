@@ -17,7 +17,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from seedance_lab.measuring.camera_model import Similarity, fitted, slack_of
+from seedance_lab.measuring.camera_model import Points, Similarity, fitted, slack_of
 from seedance_lab.measuring.flow import Matcher, Pair, size
 from seedance_lab.measuring.spec import Bytes, Floats, Measure
 
@@ -38,7 +38,7 @@ MEASURES = (
         unit="%/s",
         doc=f"Mean speed of the camera to the right, by the picture's middle, in {_SIDE} per second",
         group="motion",
-        version=2,
+        version=3,
         source="similarity fitted to DIS flow; planted pans are read within 2 % + 0.15 %/s",
     ),
     Measure(
@@ -46,7 +46,7 @@ MEASURES = (
         unit="%/s",
         doc=f"Mean speed of the camera upwards, by the picture's middle, in {_SIDE} per second",
         group="motion",
-        version=2,
+        version=3,
         source="similarity fitted to DIS flow; planted tilts are read within 2 % + 0.15 %/s",
     ),
     Measure(
@@ -54,7 +54,7 @@ MEASURES = (
         unit="%/s",
         doc="Mean rate at which the picture grows: 100 x ln(scale from first to last pair) per second; in is positive",
         group="motion",
-        version=2,
+        version=3,
         source="similarity fitted to DIS flow; planted zooms are read within 4 % + 0.2 %/s",
     ),
     Measure(
@@ -62,7 +62,7 @@ MEASURES = (
         unit="deg/s",
         doc="Mean turn of the camera about its axis; clockwise is positive, the picture then turns the other way",
         group="motion",
-        version=2,
+        version=3,
         source="similarity fitted to DIS flow; planted rolls are read within 4 % + 0.1 deg/s",
     ),
     Measure(
@@ -70,7 +70,7 @@ MEASURES = (
         unit="%/s",
         doc=f"Length of the camera's path, there and back counted both: mean over the picture, in {_SIDE} per second",
         group="motion",
-        version=2,
+        version=3,
         low=0,
         source="similarity fitted to DIS flow",
     ),
@@ -79,7 +79,7 @@ MEASURES = (
         unit="%",
         doc=f"Farthest that one of four points at the edges got from its place by the camera, in {_SIDE}",
         group="motion",
-        version=2,
+        version=3,
         low=0,
         source="the four edge points of VBench's camera motion, carried along by the camera",
     ),
@@ -88,7 +88,7 @@ MEASURES = (
         unit="%/s",
         doc=f"Mean speed that the camera does not explain, where the picture has texture, in {_SIDE} per second",
         group="motion",
-        version=2,
+        version=3,
         low=0,
         source="DIS flow less the similarity fitted to it",
     ),
@@ -97,7 +97,7 @@ MEASURES = (
         unit="",
         doc="Share of the textured picture that goes with the camera, within half a working pixel + 10 % a pair",
         group="motion",
-        version=2,
+        version=3,
         low=0,
         high=1,
         source="DIS flow against the similarity fitted to it",
@@ -107,7 +107,7 @@ MEASURES = (
         unit="",
         doc="1 where camera_fixed was asked for and camera_drift stays below 0.5 %, else 0",
         group="motion",
-        version=2,
+        version=3,
         low=0,
         high=1,
         better="more",
@@ -119,7 +119,7 @@ MEASURES = (
         unit="",
         doc="1 where every camera move that the prompt names is among VBench's labels of the clip, else 0",
         group="motion",
-        version=2,
+        version=3,
         low=0,
         high=1,
         better="more",
@@ -137,6 +137,7 @@ class Path:
 
     def __init__(self, matcher: Matcher, width: int, height: int) -> None:
         self._matcher, self._grid = matcher, matcher.grid
+        self._points = Points(matcher.grid)
         self._edges = _edge_points(width, height)
         self._whole = self._chain = _NOWHERE
         self._stretch: tuple[float, Bytes] | None = None
@@ -149,7 +150,7 @@ class Path:
 
     def add(self, pair: Pair) -> None:
         """One more pair, in the order of time."""
-        model, grid, dt = fitted(pair, self._grid), self._grid, pair.stop - pair.start
+        model, grid, dt = fitted(pair, self._points), self._grid, pair.stop - pair.start
         mu, mv = model.of(grid.x, grid.y)
         off, went = size(pair.u - mu, pair.v - mv), size(mu, mv)
         trust = pair.trust / pair.trust.sum()
@@ -186,7 +187,7 @@ class Path:
         told = self._matcher.match(before, last.after, start, last.stop, self._chain)
         if not isinstance(told, Pair):
             return self._chain
-        anew = fitted(told, self._grid)
+        anew = fitted(told, self._points)
         off = _farthest(self._at_edges(anew) - self._at_edges(self._chain))
         return anew if off < _AGREES else self._chain
 

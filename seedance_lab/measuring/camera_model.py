@@ -4,7 +4,7 @@ The picture goes, grows and turns as a whole,
 
     u = a x - b y + c        v = b x + a y + d
 
-with x, y measured from the middle of the picture in short sides. Of the similarities through eighty pairs of points
+with x, y measured from the middle of the picture in short sides. Of the similarities through sixty-four pairs of points
 the one that most of the picture agrees with is taken. What is far from the middle has more say; rest is one of
 them, and two fifths of the picture are enough for it. It is then fitted by least squares that are weighed again in
 four rounds, so that what moves by itself loses its say (Cauchy weights; scale by the median absolute residual of
@@ -13,7 +13,6 @@ what agrees).
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +23,8 @@ from seedance_lab.measuring.spec import Floats
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
 _ROUNDS = 4
-_TRIES = 80
-_JUDGES = 200
+_TRIES = 64
+_JUDGES = 128
 _RIGHT = np.array([1, -1, 1], np.float32)
 """Signs of a, b and c in the way right."""
 _REST = 1.5  # two fifths at rest are seldom chance; three fifths that go together may be one large subject
@@ -65,23 +64,49 @@ class Similarity(NamedTuple):
         return self.a * x - self.b * y + self.c, self.b * x + self.a * y + self.d
 
 
-def fitted(pair: Pair, grid: Grid) -> Similarity:
+class Points:
+    """Every other point of a grid in each direction: so dense are flow's patches. Reckoned once for a clip.
+
+    Args:
+        grid: Where flow is read.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self.pixel = grid.pixel
+        x, y = _every_other(grid.x), _every_other(grid.y)
+        one = np.ones_like(x)
+        self.here = np.stack([x, y, one])
+        self.say = _outwards(x, y)
+        self.sums = np.stack([one, x, y, one, one, x * x + y * y, one, one]).astype(np.float64)
+        """Rows for `_least_squares`; those of u and v are filled in for each pair."""
+        self.tries = _tries(self.here)
+        step = max(1, x.size // _JUDGES)
+        self.judges, self.judges_here = slice(None, None, step), self.here[:, ::step].copy()
+
+
+def fitted(pair: Pair, points: Points) -> Similarity:
     """The similarity that most of the picture follows, by the rule at the top of this module."""
-    some = (slice(1, -1, 2), slice(1, -1, 2))
-    x, y, u, v, trust = (f[some].ravel() for f in (grid.x, grid.y, pair.u, pair.v, pair.trust))
-    trust = trust * _outwards(x, y)
-    here, went = np.stack([x, y, np.ones_like(x)]), np.stack([u, v])
-    sums = np.stack([here[2], x, y, u, v, x * x + y * y, x * u + y * v, x * v - y * u]).astype(np.float64)
-    model = _most_agreed(here, went, trust, grid.pixel)
+    u, v, trust = (_every_other(f) for f in (pair.u, pair.v, pair.trust))
+    trust = trust * points.say
+    here, went, sums = points.here, np.stack([u, v]), points.sums
+    (x, y, _), sums[3], sums[4] = here, u, v
+    sums[6], sums[7] = x * u + y * v, x * v - y * u
+    model = _most_agreed(went, trust, points)
     for _ in range(_ROUNDS):
         way = np.array([(model.a, -model.b, model.c), (model.b, model.a, model.d)], np.float32) @ here
         off = size(*(went - way))
-        near = off[off <= slack_of(way[0], way[1], grid.pixel)]
+        near = off[off <= slack_of(way[0], way[1], points.pixel)]
         # Below a twentieth of a pixel all residuals are noise, and dividing by them would be too.
-        scale = max(1.4826 * _middle(near) if near.size else 0.0, 0.05 * grid.pixel)
+        scale = max(1.4826 * _middle(near) if near.size else 0.0, 0.05 * points.pixel)
         off *= np.float32(1 / (1.5 * scale))
-        model = _least_squares(sums @ (trust / (1 + off * off)))
+        off *= off
+        off += 1
+        model = _least_squares(sums @ (trust / off))
     return model
+
+
+def _every_other(field: Field) -> Field:
+    return field[1:-1:2, 1:-1:2].ravel()
 
 
 def _middle(values: Field) -> float:
@@ -100,40 +125,50 @@ def slack_of(mu: Field, mv: Field, pixel: float) -> Field:
     return 0.5 * pixel + 0.1 * size(mu, mv)
 
 
-def _most_agreed(here: Field, went: Field, trust: Field, pixel: float) -> Similarity:
+class _Tries(NamedTuple):
+    """Pairs of points that are far enough from each other; always the same ones.
+
+    Attributes:
+        i, j: Which.
+        dx, dy: From the second to the first, by their squared distance.
+    """
+
+    i: Ints
+    j: Ints
+    dx: Field
+    dy: Field
+
+
+def _tries(here: Field) -> _Tries:
+    rng = np.random.default_rng(0)
+    i, j = rng.integers(0, here.shape[1], (2, _TRIES))
+    dx, dy, _ = here[:, i] - here[:, j]
+    length = dx * dx + dy * dy
+    far = length > 0.04
+    return _Tries(i[far], j[far], dx[far] / length[far], dy[far] / length[far])
+
+
+def _most_agreed(went: Field, trust: Field, points: Points) -> Similarity:
     """Of the similarities through many pairs of points, and of none at all, the one that most points agree with.
 
     Args:
-        here: Shape (3, n): x, y and 1.
         went: Shape (2, n): u and v.
         trust: Shape (n,).
-        pixel: See `Grid`.
+        points: The n points.
     """
-    n = trust.size
-    i, j = _tries(n)
-    dx, dy = here[:2, i] - here[:2, j]
-    du, dv = went[:, i] - went[:, j]
-    length = dx * dx + dy * dy
-    far = length > 0.04
-    i, dx, dy, du, dv, length = i[far], dx[far], dy[far], du[far], dv[far], length[far]
-    a, b = (dx * du + dy * dv) / length, (dx * dv - dy * du) / length
-    x, y, _ = here[:, i]
-    u, v = went[:, i]
+    i, j, dx, dy = points.tries
+    (u, v), (x, y, _) = went[:, i], points.here[:, i]
+    du, dv = u - went[0, j], v - went[1, j]
+    a, b = dx * du + dy * dv, dx * dv - dy * du
     models = np.zeros((i.size + 1, 4), np.float32)
     models[1:] = np.stack([a, b, u - a * x + b * y, v - b * x - a * y], axis=1)
-    here, went, trust = (f[..., :: max(1, n // _JUDGES)].copy() for f in (here, went, trust))
-    mu, mv = models[:, :3] * _RIGHT @ here, models[:, (1, 0, 3)] @ here
-    agree = size(went[0] - mu, went[1] - mv) <= slack_of(mu, mv, pixel)
-    score = agree @ trust
+    mu, mv = models[:, :3] * _RIGHT @ points.judges_here, models[:, (1, 0, 3)] @ points.judges_here
+    slack = slack_of(mu, mv, points.pixel)
+    mu -= went[0, points.judges]
+    mv -= went[1, points.judges]
+    score = (size(mu, mv) <= slack) @ trust[points.judges]
     score[0] *= _REST
     return Similarity(*map(float, models[int(np.argmax(score))]))
-
-
-@functools.lru_cache(maxsize=8)
-def _tries(n: int) -> tuple[Ints, Ints]:
-    """Pairs of points, always the same ones."""
-    rng = np.random.default_rng(0)
-    return rng.integers(0, n, _TRIES), rng.integers(0, n, _TRIES)
 
 
 def _least_squares(sums: Floats) -> Similarity:

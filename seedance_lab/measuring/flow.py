@@ -23,6 +23,7 @@ TEXTURED = 1.5
 _FLAT = 0.02
 CELL = 4
 _CLEARLY = 0.7
+_NEAR = 1.0  # working pixels that the flow finds as well from rest
 
 Field = np.ndarray[Any, np.dtype[np.floating[Any]]]
 Bools = np.ndarray[Any, np.dtype[np.bool_]]
@@ -135,11 +136,13 @@ class Matcher:
             return Gap(start, stop, "what can be followed goes out of sight")
         return Pair(start, stop, before, after, u, v, trust, stays)
 
-    def _field(self, guess: Motion) -> Field:
-        """The guess at every pixel, in pixels; good until the next one."""
+    def _field(self, guess: Motion) -> Field | None:
+        """The guess at every pixel, in pixels; good until the next one. None where it says no more than rest does."""
         a, b, c, d = (np.float32(value) for value in guess)
         c, d = c / np.float32(self.grid.pixel), d / np.float32(self.grid.pixel)
         if not (a or b):
+            if max(abs(c), abs(d)) < _NEAR:
+                return None
             self._ways.fill(complex(c, d))
             return self._ways.view(np.float32)
         x, y = self._x - np.float32(self.width / 2 - 0.5), self._y - np.float32(self.height / 2 - 0.5)
@@ -182,9 +185,9 @@ def _rests(before: Bytes, after: Bytes, back: Bytes, size: tuple[int, int]) -> B
 
 def _detail(picture: Bytes) -> Field:
     """Without the broad light and dark, which two different scenes may well share, and without the grain."""
-    plane = cv2.blur(picture, (3, 3)).astype(np.float32)
+    plane = cv2.blur(picture, (3, 3))
     side = min(plane.shape) // 8 * 2 + 1
-    return np.asarray(plane - cv2.blur(plane, (side, side)), np.float32)
+    return np.asarray(cv2.subtract(plane, cv2.blur(plane, (side, side)), dtype=cv2.CV_32F), np.float32)
 
 
 def _texture(small: Bytes, shape: tuple[int, ...]) -> Field:

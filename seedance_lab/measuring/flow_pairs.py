@@ -109,10 +109,11 @@ class _Steps:
 
         A large step is more than the flow finds by itself: phase correlation says where to begin.
         """
-        (dx, dy), sure = cv2.phaseCorrelate(quarter, next_quarter, self._window)
         guess = None
-        if sure > 0.1 and max(abs(dx), abs(dy)) > 1.5:
-            guess = np.full((*half.shape, 2), (2 * dx, 2 * dy), np.float32)
+        if _differ_by_a_pixel(quarter, next_quarter):
+            (dx, dy), sure = cv2.phaseCorrelate(quarter, next_quarter, self._window)
+            if sure > 0.1 and max(abs(dx), abs(dy)) > 1.5:
+                guess = np.full((*half.shape, 2), (2 * dx, 2 * dy), np.float32)
         flow: Field = self._flow.calc(half, next_half, guess)[CELL // 2 :: CELL, CELL // 2 :: CELL]
         return flow.transpose(2, 0, 1) * np.float32(self._pixel)
 
@@ -137,3 +138,12 @@ class _Steps:
         """The next pair starts at the last frame; one that could not be followed leaves nothing behind."""
         self._velocities = self._velocities[-1:] if whole else []
         self._gone[:] = 0
+
+
+def _differ_by_a_pixel(picture: Field, later: Field) -> bool:
+    """Whether they differ by no less than the picture does from itself moved by a pixel: a larger step does."""
+    by_one = min(
+        cv2.norm(picture[:, 1:], picture[:, :-1], cv2.NORM_L1) / picture[:, 1:].size,
+        cv2.norm(picture[1:], picture[:-1], cv2.NORM_L1) / picture[1:].size,
+    )
+    return cv2.norm(picture, later, cv2.NORM_L1) / picture.size >= by_one

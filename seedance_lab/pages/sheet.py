@@ -14,7 +14,7 @@ import html
 import itertools
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -46,6 +46,8 @@ _PICTURE = (
 _PLACE = f"width:{_BOX}px;{_SMALL}"
 """Of a clip and all that is said of it, in one: for each style in a notebook JupyterLab takes 50 µs."""
 _RED = "#d9534f"
+_NUMBER = re.compile(r"^([\d.,]+) (\w{1,3})$")
+"""A number and its unit, which stay on one line."""
 _LONG = 160
 _MEGA = 1e6
 
@@ -161,10 +163,7 @@ def _table(pens: _Pens, page: Steps) -> str:
     heads = "".join(_column_heads(places))
     rows = []
     for row in places.rows.steps:
-        cells = "".join(
-            f'<td style="{_CELL}">{_stack(pens, places.at.get((page, row, col), ()))}</td>'
-            for col in places.cols.steps
-        )
+        cells = "".join(_place(pens, places.at.get((page, row, col), ())) for col in places.cols.steps)
         head = _row_head(places, row) if places.rows.names else ""
         rows.append(f'<tr style="background-color:transparent;border-top:{_LINE}">{head}{cells}</tr>')
     return (
@@ -206,9 +205,15 @@ def _flow(pens: _Pens, cells: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
-def _stack(pens: _Pens, cells: Iterable[Mapping[str, Any]]) -> str:
-    drawn = [f'<div style="margin-bottom:8px;{_PLACE}">{_figure(pens, c)}</div>' for c in cells]
-    return "".join(drawn) or f'<span style="{_QUIET}" title="not asked for">–</span>'
+def _place(pens: _Pens, cells: Sequence[Mapping[str, Any]]) -> str:
+    """One place of the table: empty, a clip, or several one below another."""
+    match cells:
+        case []:
+            return f'<td style="{_CELL};{_QUIET}" title="not asked for">–</td>'
+        case [one]:
+            return f'<td style="{_CELL};{_PLACE}">{_figure(pens, one)}</td>'
+    stack = "".join(f'<div style="margin-bottom:8px;{_PLACE}">{_figure(pens, cell)}</div>' for cell in cells)
+    return f'<td style="{_CELL}">{stack}</td>'
 
 
 def _figure(pens: _Pens, cell: Mapping[str, Any]) -> str:
@@ -305,7 +310,8 @@ def _pair(name: str, text: str) -> str:
     """`resolution 480p`, the name quieter than the value."""
     full = f' title="{html.escape(text, quote=True)}"' if len(text) > _LONG else ""
     quiet = f'<span style="opacity:0.8">{html.escape(name)}</span> ' if name else ""
-    return f"<span{full}>{quiet}{_broken(_cut(text, _LONG))}</span>"
+    value = _NUMBER.sub("\\1\N{NO-BREAK SPACE}\\2", _broken(_cut(text, _LONG)))
+    return f"<span{full}>{quiet}{value}</span>"
 
 
 def _broken(text: str) -> str:

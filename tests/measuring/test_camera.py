@@ -14,7 +14,7 @@ from skimage.transform import estimate_transform
 from seedance_lab.local.render import Job, render
 from seedance_lab.measuring import camera
 from seedance_lab.measuring.asked import Asked
-from seedance_lab.measuring.camera_model import Similarity, fitted
+from seedance_lab.measuring.camera_model import Points, Similarity, fitted
 from seedance_lab.measuring.camera_prompt import contradiction, moves_of
 from seedance_lab.measuring.flow import Grid, Pair
 from seedance_lab.measuring.spec import Bytes, Found
@@ -73,7 +73,7 @@ def test_the_fit_is_that_of_scikit_image_where_nothing_moves_by_itself() -> None
     """scikit-image's similarity on the same points, to a thousandth of a working pixel over the picture."""
     where = grid()
     pair = pair_of(where, Similarity(0.02, -0.01, 0.03, -0.02), np.random.default_rng(0), 0.0005, 0.0)
-    ours = fitted(pair, where)
+    ours = fitted(pair, Points(where))
     points = np.stack([where.x.ravel(), where.y.ravel()], axis=1)
     theirs = estimate_transform(
         "similarity", points, points + np.stack([pair.u.ravel(), pair.v.ravel()], axis=1)
@@ -96,7 +96,7 @@ def test_a_subject_on_its_own_way_does_not_carry_the_camera_along(model: Similar
     """It fills 45 % of the picture. By plain least squares the error is over five working pixels."""
     where = grid()
     pair = pair_of(where, model, np.random.default_rng(1), 0.0005, 0.45)
-    off = np.subtract(fitted(pair, where).of(where.x, where.y), model.of(where.x, where.y))
+    off = np.subtract(fitted(pair, Points(where)).of(where.x, where.y), model.of(where.x, where.y))
     assert np.hypot(*off).max() < 0.25 * where.pixel
 
 
@@ -108,7 +108,7 @@ def test_a_subject_in_most_of_the_picture_does_not_either(model: Similarity, oth
     where = grid()
     pair = pair_of(where, model, np.random.default_rng(1), 0.0005, others)
     assert 0.5 < (np.abs(where.x) < others).mean() < 0.65
-    off = np.subtract(fitted(pair, where).of(where.x, where.y), model.of(where.x, where.y))
+    off = np.subtract(fitted(pair, Points(where)).of(where.x, where.y), model.of(where.x, where.y))
     assert np.hypot(*off).max() < 0.25 * where.pixel
 
 
