@@ -7,7 +7,7 @@ The picture goes, grows and turns as a whole,
 with x, y measured from the middle of the picture in short sides. Of the similarities through sixty-four pairs of points
 the one that most of the picture agrees with is taken. What is far from the middle has more say; rest is one of
 them, and two fifths of the picture are enough for it. It is then fitted by least squares that are weighed again in
-four rounds, so that what moves by itself loses its say (Cauchy weights; scale by the median absolute residual of
+up to four rounds, so that what moves by itself loses its say (Cauchy weights; scale by the median absolute residual of
 what agrees).
 """
 
@@ -25,6 +25,7 @@ Ints = np.ndarray[Any, np.dtype[np.int64]]
 _ROUNDS = 4
 _TRIES = 64
 _JUDGES = 128
+_SETTLED = 2e-5  # in short sides, over the picture: less than a hundredth of a working pixel
 _RIGHT = np.array([1, -1, 1], np.float32)
 """Signs of a, b and c in the way right."""
 _REST = 1.5  # two fifths at rest are seldom chance; three fifths that go together may be one large subject
@@ -101,7 +102,9 @@ def fitted(pair: Pair, points: Points) -> Similarity:
         off *= np.float32(1 / (1.5 * scale))
         off *= off
         off += 1
-        model = _least_squares(sums @ (trust / off))
+        before, model = model, _least_squares(sums @ (trust / off))
+        if max(abs(old - new) for old, new in zip(before, model, strict=True)) < _SETTLED:
+            break
     return model
 
 

@@ -1,6 +1,6 @@
 """What the single pictures look like: sharpness, blocks, noise, contrast, colour, clipping.
 
-Taken on six frames spread evenly over the clip, always at full size: a reduced picture ranks the sharpness of
+Taken on five frames spread evenly over the clip, always at full size: a reduced picture ranks the sharpness of
 clips wrongly. The value of a clip is the mean over those frames.
 """
 
@@ -24,11 +24,11 @@ from seedance_lab.measuring.detail import (
 )
 from seedance_lab.measuring.spec import Bytes, Found, Measure
 
-N_SAMPLES = 6
+N_SAMPLES = 5
 """Frames of a clip that are looked at."""
 
-_BLACK, _WHITE = 17, 234
-"""Ends of limited-range luma."""
+_ENDS = ((17.0, cv2.CMP_LE), (234.0, cv2.CMP_GE))
+"""Black and white in limited-range luma."""
 
 _SMALLEST_SIDE = 32
 """Below, the longest period of a grid does not fit."""
@@ -42,6 +42,7 @@ MEASURES = (
         unit="levels",
         doc="Mean of Y: 16 is black, 235 white",
         group="picture",
+        version=2,
         low=0,
         high=255,
         source="FFmpeg signalstats YAVG, equal to its rounding",
@@ -51,6 +52,7 @@ MEASURES = (
         unit="levels",
         doc="Standard deviation of Y over the frame",
         group="picture",
+        version=2,
         low=0,
         high=127.5,
     ),
@@ -59,6 +61,7 @@ MEASURES = (
         unit="",
         doc="Share of the pixels at black or below (Y of 17 or less: the encoder may be a level off)",
         group="picture",
+        version=2,
         low=0,
         high=1,
         better="less",
@@ -68,6 +71,7 @@ MEASURES = (
         unit="",
         doc="Share of the pixels at white or above (Y of 234 or more: the encoder may be a level off)",
         group="picture",
+        version=2,
         low=0,
         high=1,
         better="less",
@@ -78,6 +82,7 @@ MEASURES = (
         doc="√(σ²(rg) + σ²(yb)) + 0.3 √(μ²(rg) + μ²(yb)), rg = R − G, yb = (R + G)/2 − B, by BT.709 from Cb and Cr; "
         "up to 15 is pale, from 59 on strong",
         group="picture",
+        version=2,
         low=0,
         source="Hasler & Suesstrunk 2003",
     ),
@@ -86,6 +91,7 @@ MEASURES = (
         unit="levels",
         doc="Standard deviation of the Sobel gradient's length over the frame, in full-range levels",
         group="picture",
+        version=2,
         low=0,
         source="ITU-T P.910 SI, of which the mean is taken here; FFmpeg siti, equal to its rounding",
     ),
@@ -94,6 +100,7 @@ MEASURES = (
         unit="levels²",
         doc="Mean squared length of the Sobel gradient of Y: sharp edges, and many of them; depends on what is shown",
         group="picture",
+        version=2,
         low=0,
         better="more",
         source="Tenenbaum 1970; Pertuz et al. 2013",
@@ -103,6 +110,7 @@ MEASURES = (
         unit="levels²",
         doc="Variance of the Laplacian of Y: fine detail, noise included",
         group="picture",
+        version=2,
         low=0,
         source="Pech-Pacheco et al. 2000",
     ),
@@ -111,6 +119,7 @@ MEASURES = (
         unit="",
         doc="How little of the edges another blur of 11 px takes away, in the worse direction: 0 is sharp, 1 blurred",
         group="picture",
+        version=2,
         low=0,
         high=1,
         better="less",
@@ -122,6 +131,7 @@ MEASURES = (
         doc="Standard deviation of the noise of Y, in the tenth of the 16-px blocks with the least structure; "
         "fine texture everywhere reads as up to 1",
         group="picture",
+        version=2,
         low=0,
         better="less",
         source="Immerkaer 1996 (mask), here on flat blocks only",
@@ -131,6 +141,7 @@ MEASURES = (
         unit="",
         doc="Relative gradient on the strongest grid of 3 to 24 px by that off the grid: 1 is none",
         group="picture",
+        version=2,
         low=0,
         better="less",
         source="Muijs & Kirenko 2005; FFmpeg blockdetect's first frame, which alone is free of earlier ones",
@@ -161,11 +172,11 @@ def tone(luma: Bytes) -> Tone:
     Args:
         luma: Shape (h, w), uint8, limited range.
     """
-    counts = cv2.calcHist([luma], [0], None, [256], [0, 256]).reshape(-1).astype(np.float64)
-    levels, shares = np.arange(256), counts / luma.size
-    mean = float(levels @ shares)
-    spread = float((levels - mean) ** 2 @ shares) ** 0.5
-    return Tone(mean, spread, float(shares[: _BLACK + 1].sum()), float(shares[_WHITE:].sum()))
+    n = luma.size
+    mean = cv2.norm(luma, cv2.NORM_L1) / n
+    spread = max(0.0, cv2.norm(luma, cv2.NORM_L2SQR) / n - mean**2) ** 0.5
+    low, high = (cv2.countNonZero(cv2.compare(luma, *end)) / n for end in _ENDS)
+    return Tone(mean, spread, low, high)
 
 
 def colourfulness(u: Bytes, v: Bytes) -> float:
@@ -196,7 +207,7 @@ def colourfulness(u: Bytes, v: Bytes) -> float:
 
 
 class Collector:
-    """Takes the wanted numbers of six frames.
+    """Takes the wanted numbers of five frames.
 
     Args:
         video: The file.
