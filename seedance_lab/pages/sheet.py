@@ -211,7 +211,7 @@ def _place(pens: _Pens, cells: Sequence[Mapping[str, Any]]) -> str:
         case []:
             return f'<td style="{_CELL};{_QUIET}" title="not asked for">–</td>'
         case [one]:
-            return f'<td style="{_CELL};{_PLACE}">{_figure(pens, one)}</td>'
+            return f'<td style="{_CELL};min-width:{_BOX}px;{_PLACE}">{_figure(pens, one)}</td>'
     stack = "".join(f'<div style="margin-bottom:8px;{_PLACE}">{_figure(pens, cell)}</div>' for cell in cells)
     return f'<td style="{_CELL}">{stack}</td>'
 
@@ -307,11 +307,10 @@ def _box(stage: str, why: str, caption: str) -> str:
 
 
 def _pair(name: str, text: str) -> str:
-    """`resolution 480p`, the name quieter than the value."""
-    full = f' title="{html.escape(text, quote=True)}"' if len(text) > _LONG else ""
-    quiet = f'<span style="opacity:0.8">{html.escape(name)}</span> ' if name else ""
+    """`resolution 480p`, the value bolder than the name."""
     value = _NUMBER.sub("\\1\N{NO-BREAK SPACE}\\2", _broken(_cut(text, _LONG)))
-    return f"<span{full}>{quiet}{value}</span>"
+    full = f' title="{html.escape(text, quote=True)}"' if len(text) > _LONG else ""
+    return f"{html.escape(name)} <b{full}>{value}</b>" if name else f"<span{full}>{value}</span>"
 
 
 def _broken(text: str) -> str:

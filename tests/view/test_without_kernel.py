@@ -207,6 +207,13 @@ def test_only_the_table_scrolls_sideways(jupyter: JupyterLab, tmp_path: Path, pl
         root = page.locator(SHEET)
         expect(root.locator("img")).to_have_count(4)
         assert root.evaluate("e => e.scrollWidth <= e.clientWidth")
+        widths = root.locator("img").evaluate_all(
+            "images => images.map(i => i.getBoundingClientRect().width)"
+        )
+        shown_at = root.locator("img").evaluate_all(
+            "images => images.map(i => Number(i.getAttribute('width')))"
+        )
+        assert widths == pytest.approx(shown_at, abs=1)  # a table that is too wide would rather shrink them
         assert root.locator("mjx-container").count() == 0
 
 
