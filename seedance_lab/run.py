@@ -6,22 +6,18 @@ The core runs on the portal's loop; a `Run` is its handle in every other thread 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import concurrent.futures
 import contextlib
 import datetime as dt
 import html
-import signal
-import threading
 import time
 import uuid
-import weakref
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
-from seedance_lab import portal
+from seedance_lab import leaving, portal
 from seedance_lab.budget import Options
 from seedance_lab.clip import Clip
 from seedance_lab.engine import Place
@@ -98,7 +94,7 @@ class Run:
         )
         self._future: concurrent.futures.Future[None] = portal.start(self._main())
         self._future.add_done_callback(self._end)
-        _under_way.add(self)
+        leaving.begun(self)
 
     def _end(self, _: object) -> None:
         self._over = True
@@ -406,56 +402,11 @@ class Run:
         return f"<div class='tex2jax_ignore mathjax_ignore'><b>{html.escape(repr(self))}</b>{table}</div>"
 
 
-_under_way: weakref.WeakSet[Run] = weakref.WeakSet()
-
-
 def under_way(folder: Path) -> Run | None:
     """The run of this process that has the study in this folder; None where there is none."""
-    found = [run for run in list(_under_way) if not run.done and run.study.folder == folder]
+    runs = (run for run in leaving.under_way() if isinstance(run, Run))
+    found = [run for run in runs if run.study.folder == folder]
     return min(found, key=lambda run: run.id, default=None)  # a later one is on its way to being refused
-
-
-_LEAVING_S = 5.0
-"""Longest wait for the answers that are on their way when the process ends."""
-
-
-def leave_all() -> None:
-    """Leave every run that is under way: a script that ends, or a kernel that closes, does not wait for clips.
-
-    An answer that is on its way is still written down. What a sudden death leaves behind is settled by the next
-    run; this saves it the settling.
-    """
-    left = [run for run in list(_under_way) if not run.done]
-    for run in left:
-        run.leave()
-    deadline = time.monotonic() + _LEAVING_S
-    for run in left:
-        run.wait(max(0.0, deadline - time.monotonic()))
-
-
-# Where Python has it: at `atexit` its thread pools are gone, and the pass needs them to bring its lines to the disk.
-getattr(threading, "_register_atexit", atexit.register)(leave_all)
-
-
-@contextlib.contextmanager
-def leaving_on_sigterm() -> Iterator[None]:
-    """Leave the runs before SIGTERM ends the process; a handler of the program's own is left alone."""
-    if threading.current_thread() is not threading.main_thread() or (
-        signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    ):
-        yield
-        return
-
-    def end(number: int, _: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        leave_all()
-        signal.raise_signal(number)
-
-    signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _is_unknown(record: Record, flying: set[str]) -> bool:

@@ -23,6 +23,7 @@ from seedance_lab.folder import StudyFolder
 from seedance_lab.interrupts import counted
 from seedance_lab.journal import Journal, read
 from seedance_lab.judging import logged
+from seedance_lab.leaving import LEAVING_S, leaving_on_sigterm
 from seedance_lab.measuring.live import is_on
 from seedance_lab.plan import Plan
 from seedance_lab.progress import Reporter, reporter
@@ -30,15 +31,13 @@ from seedance_lab.quote import Quote
 from seedance_lab.record import IN_DOUBT, PAID, Record, fold
 from seedance_lab.request import Request
 from seedance_lab.retrack import Written, retrack
-from seedance_lab.run import TICK_S, Failure, Listener, Run, leaving_on_sigterm
+from seedance_lab.run import TICK_S, Failure, Listener, Run
 from seedance_lab.tracking import Tracker
 
 _LIFETIMES = {"1h": 3_600.0, "1d": 86_400.0, "7d": 604_800.0, "30d": 2_592_000.0, "1y": 31_536_000.0}
 """fal's own words. Source: fal_client 1.0.3, `StorageSettings`."""
 _PREFIX = 6
 """Least characters of a key that is given in part."""
-_LEAVING_S = 5.0
-"""Longest wait for the answers that are on their way when a run is left."""
 
 
 class Study(StudyFolder):
@@ -330,7 +329,7 @@ def _watch(run: Run, report: Reporter) -> None:
                 run.interrupted = True
                 word()
                 report.show(run.snapshot())
-    run.wait(_LEAVING_S)
+    run.wait(LEAVING_S)
     raise KeyboardInterrupt
 
 

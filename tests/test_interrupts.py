@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 
@@ -12,29 +13,20 @@ from seedance_lab.progress import Reporter
 from seedance_lab.study import _watch
 
 
-class Finalized:
-    """An interrupt that comes while the garbage collector calls this."""
-
-    def __del__(self) -> None:
-        signal.raise_signal(signal.SIGINT)
-        for _ in range(100):
-            pass  # the signal's handler runs between two steps, here
-
-
-class Interrupted:
-    """A run that goes on until it is told to stop, a few looks at most; each look may have an interrupt in it."""
+class Words:
+    """A run that is interrupted so often, by whoever throws, and notes what it was told."""
 
     def __init__(self, n: int) -> None:
-        self.n, self.looks, self.told, self.interrupted = n, 9, list[str](), False
+        self.n, self.told, self.interrupted = n, list[str](), False
 
     def wait(self, _: float | None = None) -> bool:
-        self.looks -= 1
-        return self.looks < 0
-
-    def snapshot(self) -> None:
         if self.n:
             self.n -= 1
-            Finalized()
+            raise KeyboardInterrupt
+        return True
+
+    def snapshot(self) -> None:
+        return None
 
     def stop(self) -> None:
         self.told.append("stop")
@@ -46,19 +38,38 @@ class Interrupted:
         self.told.append("leave")
 
 
-@pytest.mark.parametrize(("n", "told"), [(1, ["stop"]), (2, ["stop", "cancel"])])
-def test_an_interrupt_in_a_finalizer_is_heard(n: int, told: list[str]) -> None:
-    run = Interrupted(n)
-    _watch(run, Reporter())  # type: ignore[arg-type]
-    assert run.told == told
-    assert run.interrupted
+class InFinalizers(Words):
+    """One whose interrupts come while the garbage collector is at work; it goes on for a few looks at most."""
+
+    looks = 9
+
+    def wait(self, _: float | None = None) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+    def snapshot(self) -> None:
+        if self.n:
+            self.n -= 1
+            _Finalized()
 
 
-def test_the_third_interrupt_is_thrown() -> None:
-    run = Interrupted(3)
-    with pytest.raises(KeyboardInterrupt):
-        _watch(run, Reporter())  # type: ignore[arg-type]
-    assert run.told == ["stop", "cancel", "leave"]
+class _Finalized:
+    def __del__(self) -> None:
+        signal.raise_signal(signal.SIGINT)
+        for _ in range(100):
+            pass  # the signal's handler runs between two steps, here
+
+
+@pytest.mark.parametrize("run", [Words, InFinalizers])
+@pytest.mark.parametrize("words", [[], ["stop"], ["stop", "cancel"], ["stop", "cancel", "leave"]])
+def test_each_interrupt_says_one_word_more(run: type[Words], words: list[str]) -> None:
+    """The third one is thrown, once the run was told to leave."""
+    interrupted = run(len(words))
+    last = pytest.raises(KeyboardInterrupt) if "leave" in words else contextlib.nullcontext()
+    with last:
+        _watch(interrupted, Reporter())  # type: ignore[arg-type]
+    assert interrupted.told == words
+    assert interrupted.interrupted is bool(words)
 
 
 def test_each_interrupt_is_thrown_once_and_where_it_is_asked_for() -> None:

@@ -14,7 +14,7 @@ PACKAGE = "seedance_lab"
 ROOT = Path(__file__).parent.parent / PACKAGE
 
 LAYERS = [
-    ["errors", "_version", "portal", "frontend", "interrupts"],
+    ["errors", "_version", "portal", "frontend", "interrupts", "leaving"],
     ["endpoints"],
     ["image"],
     ["request", "axes"],

@@ -29,8 +29,7 @@ from seedance_lab.errors import (
 )
 from seedance_lab.journal import Journal, read
 from seedance_lab.local.served import Served
-from seedance_lab.progress import Reporter, told
-from seedance_lab.study import _watch
+from seedance_lab.progress import told
 from tests.conftest import REPO
 
 ENDPOINT = "fal-ai/bytedance/seedance/v1/lite/image-to-video"
@@ -466,7 +465,7 @@ def test_a_handler_of_the_programs_own_is_left_alone(served: str, picture: bytes
         "def own(*_):\n    print('mine', flush=True)\n    run.stop()\n"
         "signal.signal(signal.SIGTERM, own)\n"
         "run = study.start(plan)\n"
-        "from seedance_lab.run import leaving_on_sigterm\n"
+        "from seedance_lab.leaving import leaving_on_sigterm\n"
         "with leaving_on_sigterm():\n    run.wait()\n"
         "assert signal.getsignal(signal.SIGTERM) is own\nprint('over', flush=True)\n"
     )
@@ -499,47 +498,6 @@ def test_a_second_run_of_a_study_that_is_running_here_is_refused(
     first.stop()
     assert first.wait(60)
     assert set(posted(served, "twice at once").values()) == {1}
-
-
-class Words:
-    """A run that is interrupted so often, and notes what it was told."""
-
-    def __init__(self, interrupts: int) -> None:
-        self.left, self.told, self.interrupted = interrupts, [], False
-
-    def wait(self, timeout_s: float | None = None) -> bool:
-        if self.left:
-            self.left -= 1
-            raise KeyboardInterrupt
-        return True
-
-    def snapshot(self) -> None:
-        return None
-
-    def stop(self) -> None:
-        self.told.append("stop")
-
-    def cancel(self) -> None:
-        self.told.append("cancel")
-
-    def leave(self) -> None:
-        self.told.append("leave")
-
-
-@pytest.mark.parametrize(
-    ("interrupts", "words"),
-    [(0, []), (1, ["stop"]), (2, ["stop", "cancel"]), (3, ["stop", "cancel", "leave"])],
-)
-def test_each_interrupt_says_one_word_more(interrupts: int, words: list[str]) -> None:
-    run, report = Words(interrupts), Reporter()
-    report.show = lambda _: None  # type: ignore[method-assign]
-    if interrupts == 3:
-        with pytest.raises(KeyboardInterrupt):
-            _watch(run, report)  # type: ignore[arg-type]
-    else:
-        _watch(run, report)  # type: ignore[arg-type]
-    assert run.told == words
-    assert run.interrupted is bool(interrupts)
 
 
 def test_pause_and_resume_are_states_that_are_shown(study: lab.Study, picture: bytes) -> None:
