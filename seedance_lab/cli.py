@@ -55,7 +55,7 @@ def _exit_code(error: LabError) -> int:
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="seedance-lab")
 def main() -> None:
-    r"""Sweep Seedance 1.0 Lite image-to-video, never pay twice, and know which setting matters.
+    """Sweep Seedance 1.0 Lite image-to-video, never pay twice, and know which setting matters.
 
     Everything runs on the embedded engine unless told otherwise: free, with no key.
 
@@ -179,7 +179,7 @@ def _where(command: F) -> F:
 @click.option("--folder", type=click.Path(file_okay=False), default="studies/demo", show_default=True)
 @_where
 def demo(image: str | None, prompt: str, folder: str, **how: Any) -> None:
-    r"""Make a study of 8 videos: 2 seeds × 2 durations × 2 resolutions.
+    """Make a study of 8 videos: 2 seeds × 2 durations × 2 resolutions.
 
     \b
       seedance-lab demo
@@ -213,13 +213,13 @@ def demo(image: str | None, prompt: str, folder: str, **how: Any) -> None:
 )
 @_where
 def sweep(folder: str, retry_failed: bool, retry_refused: bool, **given: Any) -> None:
-    r"""Run every combination that the study has not made yet.
+    """Run every combination that the study has not made yet.
 
     The same command again runs only what is missing: stop it whenever you like.
 
     \b
       seedance-lab sweep me.jpg -p "she smiles" --seed 1-8 --folder studies/me
-      seedance-lab sweep me.jpg -p "she smiles" -p "she nods" --seed 1-4 --duration 5,10 \
+      seedance-lab sweep me.jpg -p "she smiles" -p "she nods" --seed 1-4 --duration 5,10 \\
           --resolution 480p,720p --folder studies/me
       seedance-lab sweep me.jpg -p "she smiles" --seed 1-8 --engine fal --budget-usd 2 --folder studies/paid
     """
@@ -238,7 +238,7 @@ def sweep(folder: str, retry_failed: bool, retry_refused: bool, **given: Any) ->
 @click.option("--live", is_flag=True, help="Ask the engine for its price and the model's status now.")
 @click.option("--engine", help="Whom --live asks: fal (needs a key; costs nothing), or a simulator.")
 def plan(folder: str | None, listed: bool, live: bool, engine: str | None, **given: Any) -> None:
-    r"""Say how many videos, how long and how many dollars; nothing is sent or written.
+    """Say how many videos, how long and how many dollars; nothing is sent or written.
 
     \b
       seedance-lab plan me.jpg -p "she smiles" --seed 1-8 --duration 5,10 --resolution 480p,720p
@@ -301,7 +301,7 @@ def status(folder: str) -> None:
 @click.option("--request-id", help="It is this request of the account: the next run fetches its clip.")
 @click.option("--lost", is_flag=True, help="It never arrived: the next run sends it again, and pays for it.")
 def resolve(folder: str, key: str, request_id: str | None, lost: bool) -> None:
-    r"""Decide what became of a request whose answer was lost, where the account's history could not.
+    """Decide what became of a request whose answer was lost, where the account's history could not.
 
     KEY is a key from `seedance-lab status`, or its beginning. Nothing is sent.
 
@@ -322,7 +322,7 @@ def resolve(folder: str, key: str, request_id: str | None, lost: bool) -> None:
 @click.option("--csv", "csv", type=click.Path(dir_okay=False), help="Write CSV there.")
 @click.option("--parquet", type=click.Path(dir_okay=False), help="Write parquet there.")
 def frame(folder: str, csv: str | None, parquet: str | None) -> None:
-    r"""Give a study as a table, one row a request, failures included; CSV on standard output.
+    """Give a study as a table, one row a request, failures included; CSV on standard output.
 
     \b
       seedance-lab frame studies/me --parquet me.parquet
@@ -344,7 +344,7 @@ def frame(folder: str, csv: str | None, parquet: str | None) -> None:
 @click.argument("folder", type=click.Path(file_okay=False, exists=True))
 @click.option("--csv", "csv", type=click.Path(dir_okay=False), help="Write CSV there.")
 def bill(folder: str, csv: str | None) -> None:
-    r"""Say what the account was charged for a study, held against what was estimated.
+    """Say what the account was charged for a study, held against what was estimated.
 
     fal tells charges to an ADMIN key only; with another key they are unknown. Nothing is sent that costs.
 

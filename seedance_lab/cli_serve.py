@@ -67,7 +67,7 @@ from seedance_lab.local.serve import serve as serve_engine
 def serve(
     host: str, port: int, folder: str | None, slots: int, stub: bool, tls: bool, env: bool, **behaviour: Any
 ) -> None:
-    r"""Serve the embedded engine on a port: fal's protocol, no key, no money.
+    """Serve the embedded engine on a port: fal's protocol, no key, no money.
 
     Prints one line with its URL once it answers.
 

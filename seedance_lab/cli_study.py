@@ -26,7 +26,7 @@ _MOST_REASONS = 12
     "--tracking-uri", help="Such as sqlite:///mlflow.db or http://127.0.0.1:5000; MLflow's own by default."
 )
 def track(folder: str, experiment: str | None, tracking_uri: str | None) -> None:
-    r"""Write a study into MLflow: what it was made without, or what a lost database has forgotten.
+    """Write a study into MLflow: what it was made without, or what a lost database has forgotten.
 
     What is there already is left alone, so the same command again changes nothing. Works while nothing runs.
     Exit code 1 when MLflow did not take everything, 3 when it cannot be reached.
@@ -58,7 +58,7 @@ def track(folder: str, experiment: str | None, tracking_uri: str | None) -> None
     "--of", multiple=True, default=("latency_s",), help="Column that is answered for; may be repeated."
 )
 def report(folder: str, out: str, question: str, of: tuple[str, ...]) -> None:
-    r"""Put a study on one page: question, plan, answers, plots, clips and every request; opens without a server.
+    """Put a study on one page: question, plan, answers, plots, clips and every request; opens without a server.
 
     \b
       seedance-lab report studies/me
@@ -75,7 +75,7 @@ def report(folder: str, out: str, question: str, of: tuple[str, ...]) -> None:
 @click.option("--workers", type=click.IntRange(1), help="Processes that measure; one a core by default.")
 @click.option("--csv", type=click.Path(dir_okay=False), help="Write a table of the clips there.")
 def measure(folder: str, full: bool, only: tuple[str, ...], workers: int | None, csv: str | None) -> None:
-    r"""Measure the clips of a study: motion, steadiness, picture, what came against what was asked for.
+    """Measure the clips of a study: motion, steadiness, picture, what came against what was asked for.
 
     What was measured already is not measured again. `frame` and `report` have the numbers from then on, MLflow after
     `track`. Exit code 1 when some clip could not be read.
@@ -111,7 +111,7 @@ def measure(folder: str, full: bool, only: tuple[str, ...], workers: int | None,
 @click.command()
 @click.option("--csv", type=click.Path(dir_okay=False), help="Write the whole table there.")
 def measures(csv: str | None) -> None:
-    r"""List what can be measured of a clip: name, unit, range, which way is better, definition.
+    """List what can be measured of a clip: name, unit, range, which way is better, definition.
 
     \b
       seedance-lab measures

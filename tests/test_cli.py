@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import os
@@ -52,6 +53,18 @@ def test_help_teaches_by_example() -> None:
     for name in ("demo", "sweep", "plan", "status", "frame", "serve"):
         assert name in out
         assert "seedance-lab" in call(name, "--help").output or name == "status"
+
+
+@pytest.mark.parametrize("name", ["", *main.commands])
+def test_every_example_in_help_has_a_line_of_its_own(name: str) -> None:
+    """Click fills paragraphs unless told not to; an example that is filled cannot be copied."""
+    out = CliRunner().invoke(main, [*([name] if name else []), "--help"], terminal_width=110).output
+    assert "\\" not in out.replace(" \\\n", "")  # nothing but the sign that a command goes on below
+    text = inspect.cleandoc((main.commands[name] if name else main).help or "")
+    examples = [line for line in text.split("\f")[0].splitlines() if line.startswith("  ")]
+    assert examples or name == "status"
+    for line in examples:
+        assert f"\n  {line}\n" in out
 
 
 def test_plan_prices_and_writes_nothing(image: str, tmp_path: Path) -> None:
