@@ -1,9 +1,9 @@
 """The panel's picture field, the kernel's end of it: uploads in pieces, addresses, previews with the crop.
 
-    to the kernel    upload{rid, i, n, name} + a piece · cmd{name: remove | address, args, cid} · media{rid, id, kind} ·
-                     show (a view was opened) · ready (it is seen)
+    to the kernel    upload{rid, i, n, name} + a piece · cmd{name: remove | address, args, cid} ·
+                     posters{all: [rid, id]} · show (a view was opened) · ready (it is seen)
     to the browser   preview{label, hint, aspect, multiple, items, why, static} · ack · uploaded{rid, bytes, w, h} ·
-                     rejected{rid, why} · media
+                     rejected{rid, why} · media, media_error{rid, why}
 
 A picture is judged on a thread of its own: an address may take half a minute, and a stop must not wait for that.
 """
@@ -70,7 +70,7 @@ class PictureField:
             handlers={
                 "upload": self._on_upload,
                 "cmd": self._on_cmd,
-                "media": self._on_media,
+                "posters": self._on_posters,
                 "show": lambda *_: self.show(),
                 "ready": lambda *_: self._beat(),
             },
@@ -220,11 +220,13 @@ class PictureField:
         self.show(why="")
         self._changed()
 
-    def _on_media(self, message: Mapping[str, Any], _: Sequence[memoryview]) -> None:
-        found = [p for _, p in self._control.shown_pictures(self.name) if p.sha256 == message.get("id")]
-        if not found:
-            raise LabError("This picture is no longer here.")
-        self._aside(self._send_preview, message.get("rid"), found[0])
+    def _on_posters(self, message: Mapping[str, Any], _: Sequence[memoryview]) -> None:
+        shown = {picture.sha256: picture for _, picture in self._control.shown_pictures(self.name)}
+        for rid, id_ in message.get("all") or ():
+            if id_ in shown:
+                self._aside(self._send_preview, rid, shown[id_])
+            else:
+                self._bridge.send("media_error", {"rid": rid, "why": "This picture is no longer here."})
 
     def _send_preview(self, rid: Any, picture: Picture) -> None:
         try:

@@ -221,6 +221,7 @@ def test_axe_finds_nothing_and_nothing_sticks_out(jupyter: JupyterLab, write: Wr
     write("axe.ipynb", options=", prompt='boats --dur 5'")
     with jupyter.opened("axe.ipynb") as page:
         page.locator(".sl-picture-item img").wait_for()
+        page.wait_for_function("() => document.querySelector('.sl-picture-item img').naturalWidth > 0")
         button(page, "More: conditions, groups, repeats, samples, rows").click()
         button(page, "Load a plan").click()
         button(page, "As code").click()

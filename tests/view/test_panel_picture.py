@@ -219,7 +219,7 @@ def test_the_preview_is_small_and_the_way_up_that_it_is_shown(
     lying.save(out, "JPEG", exif=exif)
     control.set(image=out.getvalue())
     ((_, picture),) = control.shown_pictures("image")
-    wire.say("media", rid="m1", id=picture.sha256, kind="poster")
+    wire.say("posters", all=[["m1", picture.sha256]])
     wait_until(lambda: wire.of("media"))
     content, buffers = next((c, b) for c, b in wire.sent if c["t"] == "media")
     assert (content["rid"], content["mime"]) == ("m1", "image/jpeg")
@@ -227,8 +227,9 @@ def test_the_preview_is_small_and_the_way_up_that_it_is_shown(
 
 
 def test_a_picture_that_is_gone_has_no_preview_but_a_reason(wire: FakeWire, field: PictureField) -> None:
-    wire.say("media", rid="m1", id="nothing", kind="poster")
-    assert wire.of("media_error")[0]["why"] == "This picture is no longer here."
+    wire.say("posters", all=[["m1", "nothing"]])
+    (told,) = wire.of("media_error")
+    assert (told["rid"], told["why"]) == ("m1", "This picture is no longer here.")
 
 
 def test_a_view_that_is_opened_later_is_told_what_is_there(
